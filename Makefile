@@ -1,0 +1,101 @@
+# Every target sets up what it needs: a virtual environment in .venv, packages, tools.
+# Variables: PYTHON names the interpreter, UPSTREAM the app that `make run` guards; URLS, RATE
+# (requests a second) and DURATION (seconds) say what `make flood` asks for in turn.
+
+.DEFAULT_GOAL := help
+.PHONY: help run flood test lint bench browser bench-tools clean
+
+PYTHON ?=
+SHOP := http://127.0.0.1:8080
+URLS ?= $(SHOP)/ $(SHOP)/items/1 $(SHOP)/items/1 $(SHOP)/items/2 $(SHOP)/recommendations
+RATE ?= 2000
+DURATION ?= 20
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+run: .venv/.run ## the demo shop behind Plan B; UPSTREAM=http://host:port puts your own app there
+	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/planb.yaml; \
+	else exec .venv/bin/planb demo; fi
+
+flood: .venv/.run ## send what `make run` started far too many requests (URLS, RATE, DURATION)
+	@.venv/bin/python -m tests.support.load $(URLS) --rate $(RATE) --seconds $(DURATION)
+
+test: .venv/.dev browser ## all tests
+	@.venv/bin/python -m pytest
+
+lint: .venv/.dev ## style, format, strict types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench: .venv/.run bench-tools ## throughput and latency beside nginx, into tests/bench/RESULTS.md
+	@.venv/bin/python -m tests.bench.forward
+	@.venv/bin/python -m tests.bench.reload
+
+browser: ## install Chromium, which the tests of the pages need
+	$(call need,chromium chromium-browser google-chrome,chromium chromium-browser)
+
+bench-tools: ## install nginx and wrk, which the benchmarks need
+	$(call need,nginx,nginx)
+	$(call need,wrk,wrk)
+
+clean: ## remove everything that make made
+	@rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A .venv without this mark was left half made, by Debian's python3 without python3-venv for one.
+.venv/.made:
+	@found=; seen=; \
+	for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	    version=$$("$$python" -c 'import sys; print(sys.version.split()[0])' 2>/dev/null) || continue; \
+	    seen="$$seen $$python is $$version."; \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	        found=$$python; break; \
+	    fi; \
+	done; \
+	if [ -z "$$seen" ]; then \
+	    echo "Plan B needs Python 3.11 or newer, and $(or $(PYTHON),python3) was not found: sudo apt install python3 python3-venv" >&2; exit 1; \
+	elif [ -z "$$found" ]; then \
+	    echo "Plan B needs Python 3.11 or newer:$$seen Name a newer one with make PYTHON=/path/to/python3.11 ..." >&2; exit 1; \
+	elif ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "Python's venv module is incomplete here: sudo apt install $$(basename "$$found")-venv" >&2; exit 1; \
+	fi; \
+	rm -rf .venv && "$$found" -m venv .venv && touch $@
+
+.venv/.run: .venv/.made pyproject.toml
+	$(call install,.)
+	@touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	$(call install,.[dev])
+	@touch .venv/.run $@
+
+# $(call install,WHAT): WHAT from this folder, editable, into .venv.
+define install
+	@echo "Installing $(if $(filter .,$(1)),Plan B,Plan B and its development tools) into .venv: a minute or two" >&2
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '$(1)' || { \
+	    echo "The packages could not be installed; pip's reason stands above. Is the package index within reach?" >&2; exit 1; }
+endef
+
+# $(call need,COMMANDS,PACKAGES): one of COMMANDS, or else, through apt, the first of PACKAGES
+# that it has (Ubuntu's chromium has another name than Debian's).
+define need
+	@PATH="$$PATH:/usr/sbin"; \
+	for name in $(1); do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ]; then as_root=env; \
+	elif sudo -n true 2>/dev/null; then as_root="sudo -n env"; \
+	else as_root=; fi; \
+	if [ -z "$$as_root" ] || ! command -v apt-get >/dev/null; then \
+	    echo "$(firstword $(1)) is missing, and make can't install it without root and apt: sudo apt install $(firstword $(2))" >&2; exit 1; \
+	fi; \
+	echo "Installing $(firstword $(1)) with apt" >&2; \
+	$$as_root apt-get -qq update; \
+	for package in $(2); do \
+	    if apt-cache show $$package >/dev/null 2>&1; then \
+	        $$as_root DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$package >/dev/null && exit 0; \
+	        break; \
+	    fi; \
+	done; \
+	echo "apt could not install $(firstword $(2)); its reason stands above." >&2; exit 1
+endef

@@ -1,0 +1,94 @@
+"""The `planb` command."""
+
+import argparse
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.rules.problems import RulesError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, 1 when it can't run, 2 for bad rules or usage."""
+    options = _parser().parse_args(arguments)
+    # Imports are made where they are needed: `check` need not wait for a web server's.
+    match options.command:
+        case "run":
+            return _run(options.file)
+        case "check":
+            return _check(options.files)
+        case "schema":
+            from proxy.rules.json_schema import schema_text  # noqa: PLC0415
+
+            sys.stdout.write(schema_text())
+        case "demo":
+            from proxy.demo.run import run as run_demo  # noqa: PLC0415
+
+            return run_demo(options.file)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="planb",
+        description="A reverse-proxy sidecar that keeps a shop alive under far too much load.",
+    )
+    parser.add_argument("--version", action="version", version=f"planb {version('planb')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the sidecar on a rules file")
+    run.add_argument("file", type=Path, metavar="FILE", help="the rules, YAML")
+    check = commands.add_parser("check", help="check rules files, and explain every mistake")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the rules, YAML")
+    commands.add_parser("schema", help="print the JSON Schema of rules files, for editors")
+    demo = commands.add_parser("demo", help="run a small legacy shop behind the sidecar")
+    demo.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=Path("config/planb.yaml"),
+        metavar="FILE",
+        help="the rules, YAML (default: %(default)s)",
+    )
+    return parser
+
+
+def _run(file: Path) -> int:
+    from proxy.app import StartError, run  # noqa: PLC0415
+    from proxy.rules.problems import RulesError  # noqa: PLC0415
+
+    try:
+        return run(file, os.environ)
+    except RulesError as error:
+        _report(error)
+        return 2
+    except StartError as error:
+        print(f"planb: {error}", file=sys.stderr)
+        return 1
+
+
+def _check(files: list[Path]) -> int:
+    from proxy.rules.load import load  # noqa: PLC0415
+    from proxy.rules.problems import RulesError  # noqa: PLC0415
+
+    code = 0
+    for file in files:
+        try:
+            load(file, os.environ)
+        except RulesError as error:
+            _report(error)
+            code = 2
+        else:
+            print(f"{file}: ok")
+    return code
+
+
+def _report(error: "RulesError") -> None:
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

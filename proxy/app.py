@@ -1,0 +1,256 @@
+"""The composition root: puts the parts together, and takes the process through its life."""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from proxy.lanes.listener import Listener
+from proxy.lanes.services import Services, Upstreams
+from proxy.ops import logs
+from proxy.ops.access_log import AccessLog
+from proxy.ops.admin import admin_app
+from proxy.ops.log_output import LogOutput
+from proxy.ops.reload import ApplyError, Reloader
+from proxy.policy.engine import Engine
+from proxy.policy.snapshot import Snapshot, UpstreamSpec
+from proxy.readings import Readings, Recorder
+from proxy.rules.apart import load_apart
+from proxy.rules.load import load
+
+log = logging.getLogger("planb")
+
+LOOK_UP_SECONDS = 5.0
+"""How long looking up an upstream's host may take, at the start and on a reload."""
+
+SPARE_DESCRIPTORS = 256
+"""File descriptors for everything that is not a client's connection or its upstream's."""
+
+
+class StartError(Exception):
+    """Why the process can't start, in one line."""
+
+
+def run(path: Path, environ: Mapping[str, str]) -> int:
+    """Runs the sidecar on the rules in `path` until a signal ends it; returns the exit code.
+
+    Raises RulesError or StartError before anything is served.
+    """
+    began = time.time()
+    snapshot = load(path, environ)
+    output = LogOutput(sys.stdout.fileno())
+    logs.configure(snapshot.logs, output)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(path, environ, snapshot, began, output))
+    finally:
+        output.close()
+
+
+async def _serve(
+    path: Path, environ: Mapping[str, str], snapshot: Snapshot, began: float, output: LogOutput
+) -> int:
+    sidecar = _Sidecar(snapshot, output)
+    reloader = Reloader(path, environ, snapshot, began, load=load_apart, apply=sidecar.apply)
+    await sidecar.start(reloader)
+    watching = asyncio.create_task(reloader.watch())
+    try:
+        return await sidecar.until_ended(reloader)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+class _Sidecar:
+    """The running process. It starts, takes new rules while it runs, and drains."""
+
+    def __init__(self, snapshot: Snapshot, output: LogOutput) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._output = output
+        self._engine = Engine(snapshot, time.monotonic(), random.random)
+        self._upstreams = Upstreams(self._loop)
+        self._access_log = AccessLog(snapshot.logs, output.put)
+        self._services = Services(self._engine, self._upstreams, Recorder(self._access_log))
+        self._listeners = [
+            Listener(self._services, spec, self._loop) for spec in snapshot.listeners
+        ]
+        self._readings = Readings(self._services, self._listeners)
+        self._admin: web.AppRunner | None = None
+
+    @property
+    def _rules(self) -> Snapshot:
+        return self._engine.rules.snapshot
+
+    async def start(self, reloader: Reloader) -> None:
+        """Serves from here on. Raises StartError."""
+        snapshot = self._rules
+        try:
+            await _look_up(snapshot.upstreams.values())
+            self._upstreams.swap(snapshot.upstreams.values())
+        except ApplyError as error:
+            raise StartError(str(error)) from None
+        except OSError as error:
+            raise StartError(f"tls.ca_file: {error}") from None
+        _raise_descriptor_limit(snapshot.server.max_connections)
+        for listener, spec in zip(self._listeners, snapshot.listeners, strict=True):
+            try:
+                await listener.bind()
+            except OSError as error:
+                raise _unbound(f"listener {spec.name}", spec.host, spec.port, error) from None
+            log.info(
+                "listening on http://%s (%s)",
+                listener.address,
+                listener.name,
+                extra={
+                    "fields": {
+                        "event": "listening",
+                        "listener": listener.name,
+                        "address": listener.address,
+                    }
+                },
+            )
+        await self._start_admin(reloader)
+        # What is there now stays: collections need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._readings.phase = "ready"
+        log.info("ready", extra={"fields": {"event": "ready", "version": snapshot.version}})
+
+    async def apply(self, snapshot: Snapshot) -> None:
+        """Puts new rules into force, as a whole. Raises ApplyError, and changes nothing then."""
+        _same_addresses(self._rules, snapshot)
+        known = set(self._rules.upstreams.values())
+        await _look_up(each for each in snapshot.upstreams.values() if each not in known)
+        for rules in self._engine.build(snapshot):  # noqa: B007 - complete after the last step
+            await asyncio.sleep(0)
+        try:
+            self._upstreams.swap(snapshot.upstreams.values())
+        except OSError as error:
+            raise ApplyError(f"tls.ca_file: {error}") from None
+        self._engine.swap(rules, time.monotonic())
+        logs.configure(snapshot.logs, self._output)
+        self._access_log.configure(snapshot.logs)
+
+    async def until_ended(self, reloader: Reloader) -> int:
+        """Serves until SIGTERM or SIGINT, then drains; the exit code. A second signal exits."""
+        ended = asyncio.Event()
+
+        def end(number: signal.Signals) -> None:
+            if ended.is_set():
+                self._output.close()
+                os._exit(128 + number)
+            log.info("%s: draining", number.name, extra={"fields": {"event": "draining"}})
+            ended.set()
+
+        reloads: set[asyncio.Task[object]] = set()
+
+        def reload() -> None:
+            task = self._loop.create_task(reloader.reload("SIGHUP"))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, end, number)
+        self._loop.add_signal_handler(signal.SIGHUP, reload)
+        await ended.wait()
+        await self._drain()
+        return 0
+
+    async def _drain(self) -> None:
+        """Not ready, no new connections; what is in flight has `drain_timeout` to end."""
+        self._readings.phase = "draining"
+        self._engine.draining = True
+        for listener in self._listeners:
+            listener.close()
+        timeout = self._rules.server.drain_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self._services.all_closed()
+        except TimeoutError:
+            log.warning("%d connections cut after %g s", self._services.connections, timeout)
+            for listener in self._listeners:
+                listener.abort()
+        await self._upstreams.close()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        log.info("ended", extra={"fields": {"event": "ended"}})
+
+    async def _start_admin(self, reloader: Reloader) -> None:
+        spec = self._rules.admin
+        app = admin_app(
+            self._readings,
+            reloader,
+            version("planb"),
+            lambda: self._output.dropped,
+            lambda: self._rules.admin.token,
+        )
+        self._admin = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._admin.setup()
+        try:
+            await web.TCPSite(self._admin, spec.host, spec.port).start()
+        except OSError as error:
+            raise _unbound("admin", spec.host, spec.port, error) from None
+        host, port, *_ = self._admin.addresses[0]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        log.info(
+            "admin on http://%s",
+            address,
+            extra={"fields": {"event": "admin", "address": address}},
+        )
+
+
+async def _look_up(upstreams: Iterable[UpstreamSpec]) -> None:
+    """Raises ApplyError when the host of one is not known."""
+    loop = asyncio.get_running_loop()
+    for spec in upstreams:
+        if spec.unix_path is not None:
+            continue
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                await loop.getaddrinfo(spec.host, spec.port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
+            raise ApplyError(f"upstream {spec.name}: unknown host {spec.host!r}: {why}") from None
+
+
+def _same_addresses(old: Snapshot, new: Snapshot) -> None:
+    """Raises ApplyError when a bound address would have to change: that takes a restart."""
+    before = {each.name: (each.host, each.port) for each in old.listeners}
+    after = {each.name: (each.host, each.port) for each in new.listeners}
+    for name in before.keys() | after.keys():
+        if before.get(name) != after.get(name):
+            raise ApplyError(f"listener {name}: adding, removing or rebinding it takes a restart")
+    if (old.admin.host, old.admin.port) != (new.admin.host, new.admin.port):
+        raise ApplyError("admin: rebinding it takes a restart")
+
+
+def _unbound(what: str, host: str, port: int, error: OSError) -> StartError:
+    return StartError(f"{what}: can't bind {host}:{port}: {os.strerror(error.errno or 0)}")
+
+
+def _raise_descriptor_limit(max_connections: int) -> None:
+    """Each client's connection may need one to the upstream as well."""
+    needed = 2 * max_connections + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < max_connections + SPARE_DESCRIPTORS:
+        log.warning(
+            "max_connections is %d, but this process may have only %d file descriptors",
+            max_connections,
+            allowed,
+        )

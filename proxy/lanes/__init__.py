@@ -1,0 +1,1 @@
+"""How requests travel: sockets in and out. Lanes carry verdicts out; they hold no policy."""

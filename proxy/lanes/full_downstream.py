@@ -1,0 +1,335 @@
+"""The client's side of the full lane: aiohttp's server protocol, fed by our own parser.
+
+aiohttp parses for applications: it knows a fixed list of methods, rewrites targets and mends what
+an intermediary must refuse. So its request handler keeps what it is good at (one task per
+connection, answers in order, keep-alive, noticing that a client left) and gets `RequestFeed` in
+its parser's place.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from time import monotonic
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from proxy.lanes.byte_queue import HIGH_WATER_BYTES, ByteQueue
+from proxy.lanes.errors import DownstreamError
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ListenerSpec
+from proxy.wire.body import ChunkedDecoder, LengthDecoder
+from proxy.wire.errors import BadMessage, HeadTooLarge, UnsupportedCoding
+from proxy.wire.grammar import Field
+from proxy.wire.request_head import RequestHead, RequestHeadReader
+
+MOST_DISCARDED_BYTES = 1 << 20
+"""Read and dropped of a refused upload, at most, so that its client gets to read the answer."""
+
+LONGEST_DISCARD = 2.0
+"""Seconds that the discarding may take."""
+
+
+NO_LOG = logging.Logger("aiohttp's access log, unused", logging.CRITICAL)
+
+
+class Phase(Enum):
+    """Where a connection is. `ANSWERING`: the request is complete, its answer is not."""
+
+    HEAD = auto()
+    BODY = auto()
+    ANSWERING = auto()
+    TUNNEL = auto()
+    DISCARD = auto()
+
+
+class Incoming:
+    """A request as it comes in: its head, or what is wrong with it; and its body.
+
+    aiohttp passes it around as its request, hence the names with an underscore.
+    """
+
+    __slots__ = ("_task", "body", "connection", "error", "head", "received_at", "writer")
+
+    def __init__(
+        self,
+        connection: "DownstreamConnection",
+        head: RequestHead | None,
+        error: DownstreamError | None,
+        body: ByteQueue,
+    ) -> None:
+        self.connection = connection
+        self.head = head
+        self.error = error
+        self.body = body
+        self.received_at = monotonic()
+        self.writer: AbstractStreamWriter
+        self._task: object = None
+
+    def _finish(self) -> None:
+        """Of aiohttp's request: the answer is ready."""
+
+    def _cancel(self, exc: BaseException) -> None:
+        """Of aiohttp's request: the client left."""
+        self.body.set_exception(exc)
+
+
+class Answered:
+    """What aiohttp takes for a response: everything has been written already."""
+
+    __slots__ = ("keep_alive",)
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def prepare(self, _request: object) -> None:
+        """Of aiohttp's response: nothing is left to do."""
+
+    async def write_eof(self) -> None:
+        """Of aiohttp's response: nothing is left to do."""
+
+
+class RequestFeed:
+    """Parses what a client sends, one request at a time: the next only after the answer.
+
+    Takes the place of aiohttp's request parser and keeps to its interface.
+    """
+
+    def __init__(
+        self,
+        connection: "DownstreamConnection",
+        loop: asyncio.AbstractEventLoop,
+        spec: Callable[[], ListenerSpec],
+    ) -> None:
+        self._connection = connection
+        self._spec = spec
+        self._loop = loop
+        self._phase = Phase.HEAD
+        self._reader: RequestHeadReader | None = None
+        self._decoder: LengthDecoder | ChunkedDecoder | None = None
+        self._queue = ByteQueue(None, loop)
+        # What came before its time: the next requests, pipelined.
+        self._ahead = bytearray()
+        self._discarded = 0
+        self._discard_done: asyncio.Future[None] | None = None
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun and is not complete."""
+        return self._phase is Phase.HEAD and self._reader is not None and self._reader.started
+
+    @property
+    def trailers(self) -> list[Field]:
+        """The fields after a chunked body, once it is complete."""
+        return [] if self._decoder is None else self._decoder.trailers
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection is between two requests."""
+        return self._phase is Phase.HEAD and not self.in_head
+
+    def feed_data(self, data: bytes) -> tuple[list[tuple[Incoming, ByteQueue]], bool, bytes]:
+        """Of aiohttp's parser: the requests that `data` completes, at most one."""
+        incoming: Incoming | None = None
+        if self._phase is Phase.HEAD:
+            if self._ahead:
+                data = bytes(self._ahead) + data
+                self._ahead.clear()
+            incoming, data = self._feed_head(data)
+        if data:
+            if self._phase is Phase.BODY:
+                self._feed_body(data)
+            elif self._phase is Phase.TUNNEL:
+                self._queue.feed(data)
+            elif self._phase is Phase.ANSWERING:
+                self._keep(data)
+            else:
+                self._discard(data)
+        return ([] if incoming is None else [(incoming, incoming.body)]), False, b""
+
+    def feed_eof(self) -> None:
+        """Of aiohttp's parser: a client that closes has left, which `connection_lost` tells."""
+
+    def message_consumed(self) -> None:
+        """Of aiohttp's parser: we never hold more than one."""
+
+    def next(self) -> None:
+        """The answer is complete: on to the next request."""
+        self._phase = Phase.HEAD
+        if len(self._ahead) > HIGH_WATER_BYTES:
+            self._connection.resume_transport()
+        if self._ahead:
+            self._connection.data_received(b"")
+
+    def time_out(self) -> None:
+        """The head takes too long."""
+        self._reader = None
+        self._ahead.clear()
+        self._phase = Phase.DISCARD
+
+    def tunnel(self) -> ByteQueue:
+        """From now on bytes are passed on as they come; those that came early are first."""
+        self._phase = Phase.TUNNEL
+        self._queue = ByteQueue(self._connection.transport, self._loop)
+        self._queue.feed(bytes(self._ahead))
+        self._ahead.clear()
+        return self._queue
+
+    async def discard(self) -> None:
+        """Reads and drops what still comes: until the client closes, for a bounded while."""
+        self._phase = Phase.DISCARD
+        self._connection.half_close()
+        self._connection.resume_transport()
+        self._discard_done = self._loop.create_future()
+        timer = self._loop.call_later(LONGEST_DISCARD, self._end_discard)
+        try:
+            await self._discard_done
+        finally:
+            timer.cancel()
+
+    def _feed_head(self, data: bytes) -> tuple[Incoming | None, bytes]:
+        if self._reader is None:
+            self._reader = RequestHeadReader(self._spec().max_head_bytes)
+        queue = ByteQueue(self._connection.transport, self._loop)
+        try:
+            head = self._reader.feed(data)
+        except BadMessage as error:
+            self._phase = Phase.DISCARD
+            queue.feed_eof()
+            return Incoming(self._connection, None, translated(error), queue), b""
+        if head is None:
+            return None, b""
+        rest = self._reader.rest
+        self._reader = None
+        self._queue = queue
+        if head.chunked:
+            self._decoder = ChunkedDecoder(strict=True)
+        elif head.length:
+            self._decoder = LengthDecoder(head.length)
+        else:
+            self._decoder = None
+            self._queue.feed_eof()
+        self._phase = Phase.ANSWERING if self._decoder is None else Phase.BODY
+        return Incoming(self._connection, head, None, queue), rest
+
+    def _feed_body(self, data: bytes) -> None:
+        decoder = self._decoder
+        assert decoder is not None  # noqa: S101 - set together with the phase
+        try:
+            content = decoder.feed(data)
+        except BadMessage as error:
+            self._phase = Phase.DISCARD
+            self._queue.set_exception(translated(error))
+            return
+        self._queue.feed(content)
+        if decoder.done:
+            self._phase = Phase.ANSWERING
+            self._queue.feed_eof()
+            self._keep(decoder.rest)
+
+    def _keep(self, data: bytes) -> None:
+        self._ahead += data
+        if len(self._ahead) > HIGH_WATER_BYTES:
+            self._connection.pause_transport()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > MOST_DISCARDED_BYTES:
+            self._end_discard()
+
+    def _end_discard(self) -> None:
+        if self._discard_done is not None and not self._discard_done.done():
+            self._discard_done.set_result(None)
+
+
+def translated(error: BadMessage) -> DownstreamError:
+    """What is wrong with a request, in the words of policy."""
+    if isinstance(error, HeadTooLarge):
+        return DownstreamError(Reason.HEAD_TOO_LARGE, error.reason)
+    if isinstance(error, UnsupportedCoding):
+        return DownstreamError(Reason.NOT_IMPLEMENTED, error.reason)
+    return DownstreamError(Reason.BAD_REQUEST, error.reason)
+
+
+class DownstreamConnection(web.RequestHandler):
+    """A client's connection to a listener."""
+
+    __slots__ = ("_head_timer", "_spec", "feed", "peer")
+
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, spec: Callable[[], ListenerSpec]
+    ) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=spec().timeouts.idle,
+            lingering_time=0.0,
+            access_log=NO_LOG,
+        )
+        self._spec = spec
+        self.feed = RequestFeed(self, loop, spec)
+        # The seam: aiohttp's own parser is replaced. Its type is no protocol that we could name.
+        parser: Any = self.feed
+        self._parser = parser
+        self._head_timer: asyncio.TimerHandle | None = None
+        self.peer = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio's protocol."""
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        self.peer = name[0] if isinstance(name, tuple) else ""
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio's protocol; a head that begins must end in time."""
+        super().data_received(data)
+        if not self.feed.in_head:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None:
+            self._head_timer = self._loop.call_later(self._spec().timeouts.head, self._head_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Of asyncio's protocol."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def close_if_idle(self) -> None:
+        """Close, unless a request is under way."""
+        if self.feed.idle:
+            self.force_close()
+
+    def abort(self) -> None:
+        """Cut the connection: the client sees that its answer is not complete."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def half_close(self) -> None:
+        """Send the end of our side; the client's may go on."""
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def pause_transport(self) -> None:
+        """Stop reading: the client sends faster than it is answered."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_transport(self) -> None:
+        """Read on."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _head_late(self) -> None:
+        self._head_timer = None
+        self.feed.time_out()
+        queue = ByteQueue(None, self._loop)
+        queue.feed_eof()
+        error = DownstreamError(Reason.REQUEST_TIMEOUT, "the head did not end in time")
+        # What data_received() does with the parser's messages.
+        self._messages.append((Incoming(self, None, error, queue), queue))  # type: ignore[arg-type]
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,110 @@
+"""A bound address: accepting connections, turning them away, letting them end."""
+
+import asyncio
+from time import monotonic
+
+from proxy.lanes.full import FullLane
+from proxy.lanes.services import Services
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ListenerSpec
+from proxy.policy.verdict import Completion
+from proxy.wire.answer import render
+
+BACKLOG = 4096
+"""Connections that the kernel keeps until we accept them; it takes net.core.somaxconn at most."""
+
+MOST_TURNED_AWAY = 256
+"""Connections over the limit that are kept a moment, so that their clients read the answer."""
+
+TURN_AWAY_SECONDS = 1.0
+
+
+class Listener:
+    """Accepts connections for one listener of the rules."""
+
+    def __init__(
+        self, services: Services, spec: ListenerSpec, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.name = spec.name
+        self.address = ""
+        self.accepted = 0
+        self._services = services
+        self._spec = spec
+        self._loop = loop
+        self._lane = FullLane(services, spec.name, loop)
+        self._server: asyncio.Server | None = None
+        self._turned_away: set[TurnAway] = set()
+
+    async def bind(self) -> None:
+        """Begins to accept. Raises OSError when the address can't be had."""
+        self._server = await self._loop.create_server(
+            self._accept, self._spec.host, self._spec.port, backlog=BACKLOG, reuse_address=True
+        )
+        host, port, *_ = self._server.sockets[0].getsockname()
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def connections(self) -> int:
+        """Open connections that were let in."""
+        return self._lane.open
+
+    def close(self) -> None:
+        """Accepts no more, and closes the connections that carry nothing."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._lane.clients():
+            connection.close_if_idle()
+
+    def abort(self) -> None:
+        """Cuts all connections."""
+        for connection in self._lane.clients():
+            connection.abort()
+
+    def _accept(self) -> asyncio.Protocol:
+        self.accepted += 1
+        services = self._services
+        if services.connections < services.engine.rules.snapshot.server.max_connections:
+            return self._lane()
+        return TurnAway(services, self.name, self._turned_away)
+
+
+class TurnAway(asyncio.Protocol):
+    """A connection too many: gets its answer at once, whatever it was going to ask."""
+
+    def __init__(self, services: Services, listener: str, others: "set[TurnAway]") -> None:
+        self._services = services
+        self._listener = listener
+        self._others = others
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio's protocol."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's is one
+        engine, now = self._services.engine, monotonic()
+        verdict = engine.reject(self._listener, Reason.CONNECTIONS, now)
+        answer = verdict.guard.answers[Reason.CONNECTIONS]
+        transport.write(
+            render(
+                answer,
+                answer.forms[0],
+                date=self._services.date(),
+                retry_after=verdict.retry_after,
+                close=True,
+                head_only=False,
+            )
+        )
+        engine.settle(verdict, Completion(answer.status, 0.0, 0.0), now)
+        if len(self._others) >= MOST_TURNED_AWAY:
+            transport.close()
+            return
+        # Closing before the request has come would reset the connection, the answer with it.
+        self._others.add(self)
+        transport.write_eof()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TURN_AWAY_SECONDS, transport.close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's
+        """Of asyncio's protocol."""
+        self._others.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()

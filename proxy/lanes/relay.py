@@ -1,0 +1,226 @@
+"""A request on its way upstream, and the response on its way back."""
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
+from proxy.lanes.full_upstream import ResponseFeed, UpstreamConnection
+from proxy.lanes.tunnel import tunnel
+from proxy.policy.reasons import Reason
+from proxy.policy.verdict import Verdict
+from proxy.wire.body import encode_chunk, last_chunk
+from proxy.wire.fields import (
+    forward_request_head,
+    forward_response_head,
+    passable_upgrade,
+    sent_chunked,
+    trailer_fields,
+)
+from proxy.wire.request_head import RequestHead
+from proxy.wire.response_head import Framing, ResponseHead, body_framing
+
+if TYPE_CHECKING:
+    from proxy.lanes.exchange import Exchange
+
+FIRST_CHUNK_PATIENCE = 0.1
+"""Seconds that a chunked request's head waits for the first chunk, so that a malformed one is
+refused before the upstream has seen a byte. Who wants an answer before sending any gets it."""
+
+_SIZED = frozenset({Framing.NONE, Framing.LENGTH})
+
+
+class Relay:
+    """Forwards one request over one upstream connection."""
+
+    def __init__(self, exchange: "Exchange", head: RequestHead, verdict: Verdict) -> None:
+        self._exchange = exchange
+        self._incoming = exchange.incoming
+        self._head = head
+        self._most = verdict.guard.max_body_bytes
+        self._loop = exchange.loop
+        self._upstream = exchange.services.upstreams[exchange.listener.upstream]
+        self._timeouts = self._upstream.spec.timeouts
+        self._sent_at = 0.0
+        self._body_waited = 0.0
+        self._due: asyncio.Timeout | None = None
+        self._upload: asyncio.Task[None] | None = None
+
+    async def run(self) -> bool:
+        """True when the response has been relayed and the client's connection may go on.
+
+        Raises TravelError when it could not be relayed: the exchange's `status` tells whether an
+        answer has begun.
+        """
+        if self._head.chunked and not self._head.expect_continue:
+            await self._incoming.body.wait(FIRST_CHUNK_PATIENCE)
+            error = self._incoming.body.exception()
+            if error is not None:
+                raise error
+        connection = await self._upstream.connect()
+        feed = connection.expect(self._head.method)
+        keep_alive = reusable = False
+        try:
+            head = await self._exchange_heads(connection, feed)
+            if head.status == 101:
+                await self._upgrade(head, connection, feed)
+            else:
+                keep_alive = await self._relay_response(head, feed)
+                sent = self._upload is None or self._upload.done()
+                keep_alive, reusable = keep_alive and sent, feed.reusable and sent
+        finally:
+            if self._upload is not None:
+                self._upload.cancel()
+            connection.release(reusable=reusable)
+        return keep_alive
+
+    # ---------------------------------------------------------------- request
+
+    async def _exchange_heads(
+        self, connection: UpstreamConnection, feed: ResponseFeed
+    ) -> ResponseHead:
+        """Sends the request, or begins to, and returns the response's final head."""
+        begun = monotonic()
+        exchange, body, spec = self._exchange, self._incoming.body, self._upstream.spec
+        data = forward_request_head(
+            self._head,
+            peer=exchange.peer,
+            trusted=exchange.trusted,
+            host=f"{spec.host}:{spec.port}".encode("latin-1"),
+        )
+        complete = body.is_eof() and not self._head.chunked
+        if complete:
+            content = body.read_nowait()
+            exchange.bytes_in = len(content)
+            data += content
+        connection.transport.write(data)
+        now = self._sent_at = monotonic()
+        exchange.own += now - begun
+        try:
+            async with asyncio.timeout(self._timeouts.response if complete else None) as due:
+                if not complete:
+                    self._due = due
+                    self._upload = self._loop.create_task(self._send_body(connection, feed))
+                while (head := await feed.head()).status < 200 and head.status != 101:
+                    await self._relay_interim(head)
+                self._due = None
+        except TimeoutError:
+            raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time") from None
+        exchange.upstream_wait = monotonic() - self._sent_at
+        return head
+
+    async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:
+        """Relays the request's body. What goes wrong ends the wait for the response."""
+        try:
+            await self._copy_body(connection)
+        except TravelError as error:
+            feed.fail(error)
+        except ConnectionError:
+            # The upstream reads no more; it may have answered all the same, as the feed will tell.
+            return
+        self._sent_at = monotonic()
+        if self._due is not None:
+            self._due.reschedule(self._loop.time() + self._timeouts.response)
+
+    async def _copy_body(self, connection: UpstreamConnection) -> None:
+        exchange, chunked = self._exchange, self._head.chunked
+        while data := await self._read_request_body():
+            exchange.bytes_in += len(data)
+            if self._most is not None and exchange.bytes_in > self._most:
+                raise DownstreamError(Reason.BODY_TOO_LARGE, f"a body over {self._most} bytes")
+            await connection.write(encode_chunk(data) if chunked else data)
+        if chunked:
+            trailers = trailer_fields(self._incoming.connection.feed.trailers)
+            connection.transport.write(last_chunk(trailers))
+
+    async def _read_request_body(self) -> bytes:
+        """The next part of the body, from a client that must keep up a least rate.
+
+        As in Apache's mod_reqtimeout: a grace, and a second more for every so many bytes. Only
+        the time in which we wait for the client counts.
+        """
+        body, exchange = self._incoming.body, self._exchange
+        if data := body.read_nowait():
+            return data
+        listener = exchange.listener
+        earned = exchange.bytes_in / listener.min_body_bytes_per_second
+        begun = monotonic()
+        try:
+            async with asyncio.timeout(listener.timeouts.body + earned - self._body_waited):
+                return await body.read()
+        except TimeoutError:
+            raise DownstreamError(Reason.REQUEST_TIMEOUT, "the body comes too slowly") from None
+        finally:
+            self._body_waited += monotonic() - begun
+
+    # --------------------------------------------------------------- response
+
+    async def _relay_interim(self, head: ResponseHead) -> None:
+        """A 1xx goes on, but not to a 1.0 client, which knows none (RFC 9110 section 15.2)."""
+        version = self._head.version
+        if version == (1, 1):
+            await self._exchange.write(
+                forward_response_head(head, to_version=version, chunked=False, close=False)
+            )
+
+    async def _upgrade(
+        self, head: ResponseHead, connection: UpstreamConnection, feed: ResponseFeed
+    ) -> None:
+        if passable_upgrade(self._head.upgrade) is None:
+            raise UpstreamError(Reason.UPSTREAM_ERROR, "switched protocols unasked")
+        self._exchange.status = head.status
+        data = forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
+        await self._exchange.write(data)
+        await tunnel(self._exchange, connection, feed.body, self._timeouts.tunnel)
+
+    async def _relay_response(self, head: ResponseHead, feed: ResponseFeed) -> bool:
+        """Relays head and body; True when the client's connection may go on after that."""
+        begun = monotonic()
+        exchange, client = self._exchange, self._head
+        framing = body_framing(head, client.method)
+        chunked = sent_chunked(framing, client.version)
+        exchange.ends_with_close = not chunked and framing not in _SIZED
+        keep_alive = (
+            client.keep_alive
+            and not exchange.ends_with_close
+            and not exchange.services.engine.draining
+        )
+        # What a GET would have been sent in chunks is announced so to a HEAD, too.
+        announced = head.chunked and client.method == b"HEAD" and client.version == (1, 1)
+        data = forward_response_head(
+            head,
+            to_version=client.version,
+            chunked=chunked or announced,
+            close=not keep_alive,
+            date=exchange.services.date(),
+        )
+        content = feed.body.read_nowait()
+        complete = feed.body.is_eof()
+        exchange.status = head.status
+        exchange.bytes_out = len(content)
+        data += encode_chunk(content) if chunked else content
+        if complete and chunked:
+            data += last_chunk(trailer_fields(feed.trailers))
+        await exchange.write(data)
+        exchange.own += monotonic() - begun
+        if not complete:
+            await self._relay_body(feed, chunked=chunked)
+        return keep_alive
+
+    async def _relay_body(self, feed: ResponseFeed, *, chunked: bool) -> None:
+        exchange, patience = self._exchange, self._timeouts.body
+        try:
+            async with asyncio.timeout(None) as silence:
+                while True:
+                    silence.reschedule(self._loop.time() + patience)
+                    content = await feed.body.read()
+                    # A client that reads slowly is not the upstream's silence.
+                    silence.reschedule(None)
+                    if not content:
+                        break
+                    exchange.bytes_out += len(content)
+                    await exchange.write(encode_chunk(content) if chunked else content)
+        except TimeoutError:
+            raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "fell silent in a response") from None
+        if chunked:
+            await exchange.write(last_chunk(trailer_fields(feed.trailers)))

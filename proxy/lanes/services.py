@@ -1,0 +1,117 @@
+"""What every lane works with, put together by the composition root."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.lanes.full_upstream import Upstream
+from proxy.policy.engine import Engine
+from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
+from proxy.policy.verdict import Completion, Verdict
+from proxy.wire.answer import http_date
+from proxy.wire.request_head import RequestHead
+
+
+@dataclass(slots=True)
+class Entry:
+    """One exchange, for the access log. `head` is None when none could be read.
+
+    `client` is the client's address, behind trusted proxies too; `upstream_wait` the seconds from
+    the request's last byte to the response's head; `detail` says what went wrong.
+    """
+
+    verdict: Verdict
+    completion: Completion
+    head: RequestHead | None
+    client: str
+    upstream_wait: float
+    bytes_in: int
+    bytes_out: int
+    detail: str
+
+
+class ExchangeLog(Protocol):
+    """Where exchanges are written down."""
+
+    def wants(self, *, refused: bool) -> bool:
+        """Whether the next exchange is to be written: asked before an entry is made."""
+
+    def write(self, entry: Entry) -> None:
+        """Writes it down. Never waits."""
+
+
+class Upstreams:
+    """The upstreams in force, by name."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._by_name: dict[str, Upstream] = {}
+
+    def __getitem__(self, name: str) -> Upstream:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(self._by_name.values())
+
+    def swap(self, specs: Iterable[UpstreamSpec]) -> None:
+        """Puts `specs` into force: an unchanged upstream keeps its connections, others end theirs
+        when the exchanges on them are over. Raises OSError for a `ca_file` that can't be used;
+        nothing has changed then.
+        """
+        new: dict[str, Upstream] = {}
+        for spec in specs:
+            old = self._by_name.get(spec.name)
+            new[spec.name] = (
+                old if old is not None and old.spec == spec else Upstream(spec, self._loop)
+            )
+        for name, upstream in self._by_name.items():
+            if new.get(name) is not upstream:
+                upstream.retire()
+        self._by_name = new
+
+    async def close(self) -> None:
+        """Closes all connections of all upstreams."""
+        for upstream in self._by_name.values():
+            await upstream.close()
+
+
+class Services:
+    """What every lane works with. `connections` are the clients' that are open, of all lanes."""
+
+    def __init__(self, engine: Engine, upstreams: Upstreams, log: ExchangeLog) -> None:
+        self.engine = engine
+        self.upstreams = upstreams
+        self.log = log
+        self.connections = 0
+        self._none_left: asyncio.Future[None] | None = None
+        self._date_of = 0
+        self._date = b""
+
+    def listener(self, name: str) -> ListenerSpec:
+        """The rules of now for a listener. It exists: a reload can't take one away."""
+        return self.engine.rules.listeners[name]
+
+    def opened(self) -> None:
+        """A lane has let a connection in."""
+        self.connections += 1
+
+    def closed(self) -> None:
+        """A connection that was let in has ended."""
+        self.connections -= 1
+        if not self.connections and self._none_left is not None and not self._none_left.done():
+            self._none_left.set_result(None)
+
+    async def all_closed(self) -> None:
+        """Until no connection is open."""
+        if self.connections:
+            self._none_left = asyncio.get_running_loop().create_future()
+            await self._none_left
+
+    def date(self) -> bytes:
+        """The value of a `Date` field, made once a second."""
+        second = int(time.time())
+        if second != self._date_of:
+            self._date_of, self._date = second, http_date(second)
+        return self._date

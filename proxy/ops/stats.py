@@ -1,0 +1,74 @@
+"""What metrics and the status page read: whoever composes the process provides it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from proxy.policy.counters import LimitCounters, RouteCounters
+
+Phase = Literal["starting", "ready", "draining"]
+LimitKind = Literal["rate", "pace", "concurrency", "mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReading:
+    """One limit now. What a limit does not have is None.
+
+    `capacity` is the burst of a rate limit, or the requests that a concurrency limit lets in
+    flight. `tokens` are those left of a rate limit without a key; `keys` are those in the table
+    of a limit with one.
+    """
+
+    name: str
+    kind: LimitKind
+    counters: LimitCounters
+    shadow: bool = False
+    capacity: float | None = None
+    in_flight: int | None = None
+    waiting: int | None = None
+    keys: int | None = None
+    tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerReading:
+    """One listener now: open connections, and those ever accepted."""
+
+    name: str
+    address: str
+    connections: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReading:
+    """One upstream's connections now, and how many were ever made."""
+
+    name: str
+    address: str
+    in_use: int
+    idle: int
+    connects: int
+
+
+class Stats(Protocol):
+    """Readings of the running process, in the order of the rules.
+
+    Called from the event loop's thread, and read to the end before anything else runs there.
+    """
+
+    @property
+    def phase(self) -> Phase:
+        """Where the process is in its life."""
+
+    def routes(self) -> Iterable[tuple[str, RouteCounters]]:
+        """Each route's name and counters."""
+
+    def limits(self) -> Iterable[LimitReading]:
+        """Each limit."""
+
+    def listeners(self) -> Iterable[ListenerReading]:
+        """Each listener."""
+
+    def upstreams(self) -> Iterable[UpstreamReading]:
+        """Each upstream."""

@@ -1,0 +1,152 @@
+"""What is counted: plain integers that the hot path raises and a scrape reads.
+
+Nothing here takes a lock: the event loop's thread writes; whoever reads from another thread may
+see one request half counted, and never a container that changes its size.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from proxy.policy.reasons import Reason
+
+DURATION_BOUNDS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds, in seconds, of what includes an upstream's or a queue's time."""
+
+OWN_BOUNDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+"""Upper bounds, in seconds, of what Plan B does by itself: finer, and shorter."""
+
+
+class Histogram:
+    """Durations in buckets: `counts[i]` of those at or below `bounds[i]` and above the bound
+    before it, with one more bucket at the end for the rest; `sum` in seconds.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float] = DURATION_BOUNDS) -> None:
+        if not bounds or list(bounds) != sorted(set(bounds)):
+            raise ValueError("the bounds of a histogram rise, and there is at least one")
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+    def add(self, other: "Histogram") -> None:
+        """Count all that `other`, of the same bounds, has counted."""
+        if other.bounds != self.bounds:
+            raise ValueError("only histograms of the same bounds can be added")
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
+
+class RouteCounters:
+    """What became of one route's requests: each is counted once, by `record`.
+
+    `forwarded` are those that the upstream answered; `refused` those that never reached it;
+    `failed` those that it was asked and Plan B had to answer in its place; `abandoned` those
+    whose client left before an answer.
+
+    `responses` counts the upstream's answers by class: `responses[2]` are the 2xx. `duration` is
+    that of requests that went upstream, `refusal_duration` that of refused ones, `own_share` the
+    part of `duration` that Plan B spent itself, without waiting for upstream, queue or peer, and
+    `queue_wait` what requests that had to wait for their turn waited, whatever became of them.
+
+    `in_flight` is a gauge that is kept by whoever forwards: +1 before, -1 after.
+    """
+
+    __slots__ = (
+        "abandoned", "duration", "failed", "forwarded", "in_flight", "own_share", "queue_wait",
+        "refusal_duration", "refused", "responses",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.forwarded = 0
+        self.refused = dict.fromkeys(Reason, 0)
+        self.failed = dict.fromkeys(Reason, 0)
+        self.abandoned = 0
+        self.responses = [0] * 6
+        self.in_flight = 0
+        self.duration = Histogram()
+        self.refusal_duration = Histogram(OWN_BOUNDS)
+        self.own_share = Histogram(OWN_BOUNDS)
+        self.queue_wait = Histogram()
+
+    def record(
+        self,
+        *,
+        forwarded: bool,
+        reason: Reason | None,
+        status: int,
+        duration: float,
+        own: float,
+        waited: float,
+    ) -> None:
+        """Count one request.
+
+        `forwarded` says whether it went upstream, `reason` why Plan B answered by itself (None
+        if it did not), `status` what went to the client (0 if nothing did). `duration`, `own`
+        and `waited` (for its turn) are seconds.
+        """
+        if waited > 0.0:
+            self.queue_wait.observe(waited)
+        if reason is None:
+            if status == 0:
+                self.abandoned += 1
+                return
+            self.forwarded += 1
+            status_class = status // 100
+            self.responses[status_class if status_class < 6 else 0] += 1
+        elif forwarded:
+            self.failed[reason] += 1
+        else:
+            self.refused[reason] += 1
+            self.refusal_duration.observe(duration)
+            return
+        self.duration.observe(duration)
+        self.own_share.observe(own)
+
+    @property
+    def total(self) -> int:
+        """All requests counted."""
+        return (
+            self.forwarded + sum(self.refused.values()) + sum(self.failed.values()) + self.abandoned
+        )
+
+    def add(self, other: "RouteCounters") -> None:
+        """Count all that `other` has counted: for a sum over routes."""
+        self.forwarded += other.forwarded
+        self.abandoned += other.abandoned
+        self.in_flight += other.in_flight
+        for reason in Reason:
+            self.refused[reason] += other.refused[reason]
+            self.failed[reason] += other.failed[reason]
+        self.responses = [
+            mine + its for mine, its in zip(self.responses, other.responses, strict=True)
+        ]
+        self.duration.add(other.duration)
+        self.refusal_duration.add(other.refusal_duration)
+        self.own_share.add(other.own_share)
+        self.queue_wait.add(other.queue_wait)
+
+
+class LimitCounters:
+    """What one limit decided; `shadow_refused` is what it would have refused, were it enforced."""
+
+    __slots__ = ("admitted", "refused", "shadow_refused")
+
+    def __init__(self) -> None:
+        self.admitted = 0
+        self.refused = 0
+        self.shadow_refused = 0
+
+    def add(self, other: "LimitCounters") -> None:
+        """Count all that `other` has counted."""
+        self.admitted += other.admitted
+        self.refused += other.refused
+        self.shadow_refused += other.shadow_refused

@@ -1,0 +1,67 @@
+"""Why Plan B answered by itself: one word each, the same in logs, metrics and `Proxy-Status`."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a request was refused, or why its forwarding failed.
+
+    `status` is the HTTP status of the answer (RFC 9110 section 15, RFC 6585), `proxy_error` the
+    `error` parameter of its `Proxy-Status` field (RFC 9209 section 2.3).
+    """
+
+    status: int
+    proxy_error: str
+
+    def __new__(cls, word: str, status: int, proxy_error: str) -> "Reason":
+        """A member whose value is `word`."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.status = status
+        member.proxy_error = proxy_error
+        return member
+
+    # Refused by a rule; the upstream was not touched.
+    RATE = "rate", 429, "http_request_denied"
+    PACE = "pace", 429, "http_request_denied"
+    CONCURRENCY = "concurrency", 503, "connection_limit_reached"
+    QUEUE_TIMEOUT = "queue_timeout", 503, "connection_limit_reached"
+    DRAINING = "draining", 503, "destination_unavailable"
+    CONNECTIONS = "connections", 503, "connection_limit_reached"
+    # The upstream failed.
+    UPSTREAM_ERROR = "upstream_error", 502, "connection_terminated"
+    UPSTREAM_TIMEOUT = "upstream_timeout", 504, "http_response_timeout"
+    # The request itself is at fault.
+    BAD_REQUEST = "bad_request", 400, "http_request_error"
+    REQUEST_TIMEOUT = "request_timeout", 408, "http_request_error"
+    BODY_TOO_LARGE = "body_too_large", 413, "http_request_error"
+    HEAD_TOO_LARGE = "head_too_large", 431, "http_request_error"
+    NOT_IMPLEMENTED = "not_implemented", 501, "http_request_denied"
+    # Plan B itself is at fault.
+    INTERNAL = "internal", 500, "proxy_internal_error"
+
+
+RETRY_LATER = frozenset(
+    {
+        Reason.RATE,
+        Reason.PACE,
+        Reason.CONCURRENCY,
+        Reason.QUEUE_TIMEOUT,
+        Reason.DRAINING,
+        Reason.CONNECTIONS,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_TIMEOUT,
+    }
+)
+"""The reasons that pass by themselves: their answers carry `Retry-After`."""
+
+REQUEST_AT_FAULT = frozenset(
+    {
+        Reason.BAD_REQUEST,
+        Reason.REQUEST_TIMEOUT,
+        Reason.BODY_TOO_LARGE,
+        Reason.HEAD_TOO_LARGE,
+        Reason.NOT_IMPLEMENTED,
+    }
+)
+"""The reasons after which the connection is closed: its framing can't be trusted any more."""

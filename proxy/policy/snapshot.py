@@ -1,0 +1,204 @@
+"""The rules as data: what a YAML file is compiled to, and all that policy and lanes know of it.
+
+Everything here is immutable and can be pickled: a reload compiles the rules in a process of its
+own. Durations are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+from proxy.policy.answers import Answer
+from proxy.policy.keys import KeySource
+from proxy.policy.reasons import Reason
+
+
+class QueueOrder(StrEnum):
+    """Who leaves a concurrency limit's queue first.
+
+    `ADAPTIVE_LIFO`: first come, but newest first while the queue has not drained for a while
+    (Maurer, "Fail at Scale", ACM Queue 13(8), 2015).
+    """
+
+    FIFO = "fifo"
+    ADAPTIVE_LIFO = "adaptive_lifo"
+
+
+@dataclass(frozen=True, slots=True)
+class RateSpec:
+    """`rate` requests per second with a bucket of `burst`, for each key of `per`.
+
+    `quota` per `window` seconds is the rate as it was written (800/s: 800 in 1; 30/m: 30 in 60).
+    """
+
+    name: str
+    rate: float
+    burst: int
+    quota: int
+    window: int
+    per: KeySource | None = None
+    warm_up: float = 0.0
+    max_keys: int = 65536
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSpec:
+    """Requests leave at least 1/`rate` seconds apart; who would wait over `max_wait` is refused."""
+
+    name: str
+    rate: float
+    quota: int
+    window: int
+    max_wait: float
+    per: KeySource | None = None
+    warm_up: float = 0.0
+    max_keys: int = 65536
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencySpec:
+    """At most `concurrency` requests in flight and `queue` waiting, for each key of `per`."""
+
+    name: str
+    concurrency: int
+    queue: int = 0
+    queue_timeout: float = 0.0
+    order: QueueOrder = QueueOrder.FIFO
+    per: KeySource | None = None
+    shadow: bool = False
+
+
+LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """Which requests a route takes, and what holds for them.
+
+    `path` is the pattern as written: `/items/{item_id}`, `/static/**`. Empty `methods` or
+    `hosts` take any; a host may start with `*.`. `limits` are names of `Snapshot.limits`.
+    """
+
+    name: str
+    path: str
+    methods: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    answers: Mapping[Reason, Answer] = field(default_factory=dict)
+    max_body_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTimeouts:
+    """`head`: from a head's first byte to its last. `body`: how long a client may keep us waiting
+    for a request body in all, before its bytes earn it more (`min_body_rate`). `idle`: between
+    two requests. `send`: without a byte of the response being taken.
+    """
+
+    head: float = 10.0
+    body: float = 20.0
+    idle: float = 75.0
+    send: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSpec:
+    """A bound address and whom it guards. `port` 0 takes a free one."""
+
+    name: str
+    host: str
+    port: int
+    upstream: str
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    limits: tuple[str, ...] = ()
+    timeouts: ListenerTimeouts = ListenerTimeouts()
+    max_head_bytes: int = 65536
+    max_body_bytes: int | None = None
+    min_body_bytes_per_second: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """`connect`: until connected. `response`: from the request's last byte to the response's head.
+    `body`: the longest silence inside a response. `idle`: how long an unused connection is kept.
+    `tunnel`: the longest silence of an upgraded connection.
+    """
+
+    connect: float = 1.0
+    response: float = 60.0
+    body: float = 60.0
+    idle: float = 15.0
+    tunnel: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSpec:
+    """How an https upstream is believed: `ca_file` instead of the system's authorities."""
+
+    verify: bool = True
+    ca_file: str | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`."""
+
+    name: str
+    host: str
+    port: int
+    tls: TlsSpec | None = None
+    unix_path: str | None = None
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSpec:
+    """The admin address; `token` is required unless `host` is a loopback address."""
+
+    host: str = "127.0.0.1"
+    port: int = 9901
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """`format` is `console` or `json`; the ratios say how many access lines are written."""
+
+    format: str = "console"
+    level: str = "info"
+    access: bool = True
+    sample_admitted_ratio: float = 1.0
+    sample_refused_ratio: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """What holds for the process."""
+
+    max_connections: int = 10000
+    drain_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of the rules, complete.
+
+    `answers` are those of requests that no route was found for. `files` are the absolute paths
+    that the rules were read from: a change of any of them is a reason to reload. `version` is a
+    digest of what they held.
+    """
+
+    listeners: tuple[ListenerSpec, ...]
+    upstreams: Mapping[str, UpstreamSpec]
+    routes: tuple[RouteSpec, ...] = ()
+    limits: Mapping[str, LimitSpec] = field(default_factory=dict)
+    answers: Mapping[Reason, Answer] = field(default_factory=dict)
+    server: ServerSpec = ServerSpec()
+    admin: AdminSpec = AdminSpec()
+    logs: LogSpec = LogSpec()
+    files: tuple[str, ...] = ()
+    version: str = ""

@@ -1,0 +1,122 @@
+"""What the running process shows of itself: lanes and engine, in the words of ops."""
+
+from collections.abc import Iterator, Sequence
+from time import monotonic
+
+from proxy.lanes.listener import Listener
+from proxy.lanes.services import Entry, Services
+from proxy.ops.access_log import AccessLog, AccessRecord
+from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
+from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.counters import RouteCounters
+from proxy.policy.pace import PaceLimiter
+from proxy.policy.rate import RateLimiter
+
+
+class Readings:
+    """The process's `Stats`."""
+
+    def __init__(self, services: Services, listeners: Sequence[Listener]) -> None:
+        self._services = services
+        self._listeners = listeners
+        self.phase: Phase = "starting"
+
+    def routes(self) -> Iterator[tuple[str, RouteCounters]]:
+        """See `Stats`."""
+        yield from self._services.engine.rules.routes.items()
+
+    def limits(self) -> Iterator[LimitReading]:
+        """See `Stats`."""
+        now = monotonic()
+        for name, live in self._services.engine.rules.limits.items():
+            limiter = live.limiter
+            keyed = limiter.spec.per is not None
+            shadow = limiter.spec.shadow
+            match limiter:
+                case RateLimiter():
+                    yield LimitReading(
+                        name,
+                        "rate",
+                        live.counters,
+                        shadow,
+                        capacity=limiter.spec.burst,
+                        keys=limiter.keys if keyed else None,
+                        tokens=None if keyed else limiter.remaining(b"", now),
+                    )
+                case PaceLimiter():
+                    yield LimitReading(
+                        name, "pace", live.counters, shadow, keys=limiter.keys if keyed else None
+                    )
+                case ConcurrencyLimiter():
+                    yield LimitReading(
+                        name,
+                        "concurrency",
+                        live.counters,
+                        shadow,
+                        capacity=limiter.spec.concurrency,
+                        in_flight=limiter.in_flight,
+                        waiting=limiter.waiting,
+                    )
+
+    def listeners(self) -> Iterator[ListenerReading]:
+        """See `Stats`."""
+        for each in self._listeners:
+            yield ListenerReading(each.name, each.address, each.connections, each.accepted)
+
+    def upstreams(self) -> Iterator[UpstreamReading]:
+        """See `Stats`."""
+        for each in self._services.upstreams:
+            spec = each.spec
+            address = spec.unix_path or f"{spec.host}:{spec.port}"
+            yield UpstreamReading(spec.name, address, each.in_use, each.idle, each.connects)
+
+
+class Recorder:
+    """Writes exchanges of the lanes to the access log."""
+
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
+
+    def wants(self, *, refused: bool) -> bool:
+        """See `ExchangeLog`."""
+        return self._log.wants(refused)
+
+    def write(self, entry: Entry) -> None:
+        """See `ExchangeLog`."""
+        verdict, completion, head = entry.verdict, entry.completion, entry.head
+        reason = completion.reason or verdict.reason
+        if verdict.reason is not None:
+            word = "refused"
+        elif completion.reason is not None:
+            word = "failed"
+        else:
+            word = "forwarded" if completion.status else "abandoned"
+        self._log.write(
+            AccessRecord(
+                listener=verdict.guard.listener,
+                route=verdict.guard.route,
+                client=entry.client,
+                method="" if head is None else head.method.decode("latin-1"),
+                target="" if head is None else head.target.decode("latin-1"),
+                host="" if head is None else head.host.decode("latin-1"),
+                user_agent="" if head is None else _user_agent(head.fields),
+                status=completion.status,
+                verdict=word,
+                reason=reason,
+                limit=verdict.limit.name if verdict.limit else "",
+                duration=completion.duration,
+                own=completion.own,
+                waited=verdict.waited,
+                upstream=entry.upstream_wait,
+                bytes_in=entry.bytes_in,
+                bytes_out=entry.bytes_out,
+                detail=entry.detail,
+            )
+        )
+
+
+def _user_agent(fields: Sequence[tuple[bytes, bytes]]) -> str:
+    for name, value in fields:
+        if name.lower() == b"user-agent":
+            return value.decode("latin-1")
+    return ""

@@ -1,0 +1,1 @@
+"""The rules: YAML in, `proxy.policy.snapshot.Snapshot` out, or every problem at once."""

@@ -1,0 +1,68 @@
+"""Keys of one section that make no sense together, or not without each other.
+
+Looks at the plain data, so that these mistakes are found whatever else is wrong.
+"""
+
+import re
+from collections.abc import Iterator
+
+from proxy.rules import addresses
+from proxy.rules.document import Value, entries, get, section
+from proxy.rules.problems import Step
+
+Found = Iterator[tuple[tuple[Step, ...], str]]
+
+
+def combination_problems(data: Value) -> Found:
+    """Every problem with its path."""
+    for name, limit in section(data, "limits").items():
+        yield from _limit(("limits", name), limit)
+    for owners in ("listeners", "routes"):
+        for index, owner in enumerate(entries(data, owners)):
+            for place, limit in enumerate(entries(owner, "limits")):
+                yield from _limit((owners, index, "limits", place), limit)
+    for name, upstream in section(data, "upstreams").items():
+        yield from _upstream(("upstreams", name), upstream)
+    for name, page in section(data, "pages").items():
+        yield from _page(("pages", name), page)
+    yield from _admin(get(data, "admin"))
+
+
+def _limit(steps: tuple[Step, ...], limit: Value) -> Found:
+    if not isinstance(limit, dict):
+        return
+    if "concurrency" not in limit:
+        if limit.get("max_keys") is not None and limit.get("per") is None:
+            yield (*steps, "max_keys"), "has no effect without per"
+    elif not limit.get("queue"):
+        for key in ("queue_timeout", "order"):
+            if key in limit:
+                yield (*steps, key), "has no effect without a queue"
+    elif limit.get("queue_timeout") is None:
+        yield (*steps, "queue"), "needs a queue_timeout"
+
+
+def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
+    url, tls = get(upstream, "url"), get(upstream, "tls")
+    if isinstance(url, str) and tls is not None and not url.startswith("https:"):
+        yield (*steps, "tls"), "has no effect: the url is not https"
+    if get(tls, "ca_file") is not None and get(tls, "verify") is False:
+        yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
+
+
+def _page(steps: tuple[Step, ...], page: Value) -> Found:
+    forms = [get(page, form) for form in ("html", "json", "text")]
+    if get(page, "status") is not None and forms == [None, None, None]:
+        yield (*steps, "status"), "a page with a status needs a form: html, json or text"
+
+
+def _admin(admin: Value) -> Found:
+    token = get(admin, "token")
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]*", token):
+        yield ("admin", "token"), "must be printable ASCII without spaces"
+    try:
+        address = addresses.bind(get(admin, "bind"))
+    except ValueError:
+        return
+    if not address.loopback and token in (None, ""):
+        yield ("admin", "bind"), "others can reach this address: set a token"

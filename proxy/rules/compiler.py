@@ -1,0 +1,205 @@
+"""A document without mistakes to a snapshot."""
+
+from collections.abc import Mapping, Sequence
+from math import floor
+from pathlib import Path
+
+from proxy.policy import snapshot as spec
+from proxy.policy.keys import KeySource
+from proxy.policy.snapshot import (
+    AdminSpec,
+    ConcurrencySpec,
+    LimitSpec,
+    ListenerSpec,
+    LogSpec,
+    PaceSpec,
+    RateSpec,
+    RouteSpec,
+    ServerSpec,
+    Snapshot,
+    TlsSpec,
+    UpstreamSpec,
+)
+from proxy.rules.answers import AnswerTable
+from proxy.rules.schema import (
+    ConcurrencyLimit,
+    InlineConcurrencyLimit,
+    InlinePaceLimit,
+    InlineRateLimit,
+    Listener,
+    PaceLimit,
+    RateLimit,
+    Rules,
+    Upstream,
+)
+from proxy.rules.templates import Template
+from proxy.rules.units import Rate
+
+DEFAULT_MAX_KEYS = 65536
+
+_Limit = RateLimit | PaceLimit | ConcurrencyLimit
+_Inline = str | InlineRateLimit | InlinePaceLimit | InlineConcurrencyLimit
+
+
+def compile_rules(
+    rules: Rules,
+    templates: Mapping[str, Template],
+    folder: Path,
+    files: tuple[str, ...],
+    version: str,
+) -> Snapshot:
+    """The snapshot of `rules`. `templates` are its page files by the paths that it names, relative
+    to `folder`; `files` and `version` are taken over as they are.
+    """
+    limits: dict[str, LimitSpec] = {
+        name: _limit(name, limit) for name, limit in rules.limits.items()
+    }
+    table = AnswerTable(rules.pages, templates)
+    listeners = tuple(
+        _listener(listener, _named(f"listener/{listener.name}", listener.limits, limits))
+        for listener in rules.listeners
+    )
+    routes = tuple(
+        RouteSpec(
+            name=route.name,
+            path=route.match.path,
+            methods=frozenset(route.match.methods),
+            hosts=tuple(route.match.hosts),
+            limits=_named(route.name, route.limits, limits),
+            answers=table.by_reason(route.fallback, rules.fallback),
+            max_body_bytes=route.max_body_size,
+        )
+        for route in rules.routes
+    )
+    return Snapshot(
+        listeners=listeners,
+        upstreams={name: _upstream(name, each, folder) for name, each in rules.upstreams.items()},
+        routes=routes,
+        limits=limits,
+        answers=table.by_reason(rules.fallback),
+        server=ServerSpec(rules.server.max_connections, rules.server.drain_timeout),
+        admin=AdminSpec(rules.admin.bind.host, rules.admin.bind.port, rules.admin.token),
+        logs=LogSpec(
+            rules.logs.format,
+            rules.logs.level,
+            rules.logs.access,
+            rules.logs.sample_admitted,
+            rules.logs.sample_refused,
+        ),
+        files=files,
+        version=version,
+    )
+
+
+def _named(owner: str, listed: Sequence[_Inline], limits: dict[str, LimitSpec]) -> tuple[str, ...]:
+    """The names of a list of limits; inline ones are added to `limits`.
+
+    Live state is kept by name over a reload. So an inline limit's name depends on its owner, its
+    kind and its key alone, and only a repeat of all three is told apart by its number.
+    """
+    names = []
+    for limit in listed:
+        if isinstance(limit, str):
+            names.append(limit)
+            continue
+        name = limit.name or _free_name(f"{owner}/{limit.kind}{_suffix(limit.per)}", limits)
+        limits[name] = _limit(name, limit)
+        names.append(name)
+    return tuple(names)
+
+
+def _free_name(name: str, taken: Mapping[str, LimitSpec]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _suffix(per: KeySource | None) -> str:
+    if per is None:
+        return ""
+    return f":{per.kind}:{per.name}" if per.name else f":{per.kind}"
+
+
+def _limit(name: str, limit: _Limit) -> LimitSpec:
+    shadow = limit.mode == "shadow"
+    if isinstance(limit, ConcurrencyLimit):
+        return ConcurrencySpec(
+            name=name,
+            concurrency=limit.concurrency,
+            queue=limit.queue,
+            queue_timeout=limit.queue_timeout or 0.0,
+            order=limit.queue_order,
+            per=limit.per,
+            shadow=shadow,
+        )
+    max_keys = limit.max_keys or DEFAULT_MAX_KEYS
+    if isinstance(limit, PaceLimit):
+        return PaceSpec(
+            name=name,
+            rate=limit.pace.per_second,
+            quota=limit.pace.quota,
+            window=limit.pace.window,
+            max_wait=limit.max_wait,
+            per=limit.per,
+            warm_up=limit.warm_up,
+            max_keys=max_keys,
+            shadow=shadow,
+        )
+    return RateSpec(
+        name=name,
+        rate=limit.rate.per_second,
+        burst=limit.burst or _default_burst(limit.rate),
+        quota=limit.rate.quota,
+        window=limit.rate.window,
+        per=limit.per,
+        warm_up=limit.warm_up,
+        max_keys=max_keys,
+        shadow=shadow,
+    )
+
+
+def _default_burst(rate: Rate) -> int:
+    """A tenth of a second's worth: room for arrivals that are not quite even, and no more."""
+    return max(1, floor(rate.quota / rate.window / 10))
+
+
+def _listener(listener: Listener, limits: tuple[str, ...]) -> ListenerSpec:
+    timeouts = listener.timeouts
+    return ListenerSpec(
+        name=listener.name,
+        host=listener.bind.host,
+        port=listener.bind.port,
+        upstream=listener.upstream,
+        trusted_proxies=tuple(listener.trusted_proxies),
+        limits=limits,
+        timeouts=spec.ListenerTimeouts(timeouts.head, timeouts.body, timeouts.idle, timeouts.send),
+        max_head_bytes=listener.max_head_size,
+        max_body_bytes=listener.max_body_size,
+        min_body_bytes_per_second=listener.min_body_rate,
+    )
+
+
+def _upstream(name: str, upstream: Upstream, folder: Path) -> UpstreamSpec:
+    address, timeouts = upstream.url.address, upstream.timeouts
+    tls = None
+    if upstream.url.tls:
+        tls = TlsSpec()
+        if upstream.tls is not None:
+            ca_file = upstream.tls.ca_file
+            tls = TlsSpec(
+                upstream.tls.verify,
+                str(folder / ca_file) if ca_file is not None else None,
+                upstream.tls.server_name,
+            )
+    return UpstreamSpec(
+        name=name,
+        host=address.host if address else "localhost",
+        port=address.port if address else 80,
+        tls=tls,
+        unix_path=upstream.url.unix_path,
+        timeouts=spec.UpstreamTimeouts(
+            timeouts.connect, timeouts.response, timeouts.body, timeouts.idle, timeouts.tunnel
+        ),
+    )

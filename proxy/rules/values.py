@@ -1,0 +1,181 @@
+"""What single values of the document may be: plain texts and numbers to what they mean.
+
+Each type carries its JSON Schema, for editors.
+"""
+
+# ruff: noqa: TRY004 - the schema library reports a ValueError, and lets a TypeError through
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+
+from proxy.policy.keys import KeyKind, KeySource
+from proxy.policy.reasons import Reason
+from proxy.rules import addresses, paths, units
+from proxy.rules.problems import shown, suggestion
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 section 5.6.2."""
+
+
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    more = {"examples": list(examples)} if examples else {}
+    return WithJsonSchema({"type": "string", "pattern": pattern, **more})
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not a name; put it in quotes if it is meant as one")
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not a name: up to 64 ASCII letters, digits, '_', '-' and '.', "
+            "with a letter or digit first"
+        )
+    return value
+
+
+def _method(value: object) -> str:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise ValueError(f"{shown(value)} is not a method such as GET")
+    if value != value.upper():
+        raise ValueError(f'methods are written in upper case; did you mean "{value.upper()}"?')
+    return value
+
+
+def _per(value: object) -> KeySource:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not what a limit can count by")
+    word, colon, name = value.partition(":")
+    try:
+        kind = KeyKind(word)
+    except ValueError:
+        forms = "client_address, header:NAME, cookie:NAME, query:NAME or path:NAME"
+        near = suggestion(word, list(KeyKind))
+        raise ValueError(f"{shown(value)} is not one of {forms}{near}") from None
+    if kind is KeyKind.CLIENT_ADDRESS:
+        if colon:
+            raise ValueError("client_address takes no name")
+    elif not name:
+        raise ValueError(f"{word} needs a name: {word}:NAME")
+    elif kind in (KeyKind.HEADER, KeyKind.COOKIE) and not _TOKEN.fullmatch(name):
+        raise ValueError(f"{shown(name)} can't be the name of a {word}")
+    return KeySource(kind, name.lower() if kind is KeyKind.HEADER else name)
+
+
+def _reason(value: object) -> Reason:
+    for reason in Reason:
+        if reason == value:
+            return reason
+    near = suggestion(str(value), list(Reason))
+    raise ValueError(f"not a reason{near or '; they are ' + ', '.join(Reason)}")
+
+
+def _status(value: object) -> int:
+    # An answer that has content and needs no further field (Location, WWW-Authenticate):
+    # RFC 9110 section 15.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{shown(value)} is not a status such as 200 or 503")
+    if not (200 <= value <= 203 or (400 <= value <= 599 and value not in (401, 405, 407, 426))):
+        raise ValueError(f"{value} can't be a page's status: 200 to 203, or 400 to 599")
+    return value
+
+
+def _language(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"([a-z]{2,3})?", value):
+        raise ValueError(f"{shown(value)} is not a primary language tag such as en or zh")
+    return value
+
+
+def _by_language(value: object) -> object:
+    return {"": value} if isinstance(value, str) else value
+
+
+Name = Annotated[str, PlainValidator(_name), _text(f"^{_NAME.pattern}$")]
+Duration = Annotated[
+    float, PlainValidator(units.duration), _text(units.DURATION_PATTERN, "500ms", "2s", "1m30s")
+]
+PositiveDuration = Annotated[
+    float,
+    PlainValidator(units.positive_duration),
+    _text(units.DURATION_PATTERN, "500ms", "2s", "1m30s"),
+]
+DurationRange = Annotated[
+    tuple[float, float],
+    PlainValidator(units.duration_range),
+    _text(units.RANGE_PATTERN, "2s..6s"),
+]
+Rate = Annotated[
+    units.Rate, PlainValidator(units.rate), _text(units.RATE_PATTERN, "800/s", "2.5/s", "30/m")
+]
+Size = Annotated[int, PlainValidator(units.size), _text(units.SIZE_PATTERN, "64KiB", "10MB")]
+Speed = Annotated[int, PlainValidator(units.speed), _text(units.SPEED_PATTERN, "500B/s")]
+Ratio = Annotated[float, PlainValidator(units.ratio), _text(units.PERCENT_PATTERN, "1%", "100%")]
+Bind = Annotated[
+    addresses.Address,
+    PlainValidator(addresses.bind),
+    _text(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}$", "127.0.0.1:8080", "[::1]:8080"),
+]
+Url = Annotated[
+    addresses.Origin,
+    PlainValidator(addresses.origin),
+    _text(r"^(https?://[^/?#]+/?|unix:/.+)$", "http://127.0.0.1:8000", "unix:/run/shop.sock"),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(addresses.network),
+    _text(r"^[0-9A-Fa-f:.]+(/\d{1,3})?$", "127.0.0.1/32", "10.0.0.0/8", "::1"),
+]
+HostPattern = Annotated[
+    str,
+    PlainValidator(addresses.host_pattern),
+    _text(r"^(\*\.)?[A-Za-z0-9_.-]+$|^\[[0-9A-Fa-f:.]+\]$", "shop.example", "*.shop.example"),
+]
+PathPattern = Annotated[
+    str,
+    PlainValidator(paths.pattern),
+    _text(r"^/", "/orders", "/items/{item_id}", "/static/**", "/**"),
+]
+Method = Annotated[str, PlainValidator(_method), _text(r"^[A-Z0-9!#$%&'*+.^_`|~-]+$", "GET")]
+Per = Annotated[
+    KeySource,
+    PlainValidator(_per),
+    _text(
+        r"^(client_address|(header|cookie|query|path):.+)$",
+        "client_address",
+        "cookie:sid",
+        "path:item_id",
+    ),
+]
+ReasonWord = Annotated[
+    Reason,
+    PlainValidator(_reason),
+    WithJsonSchema({"type": "string", "enum": [str(reason) for reason in Reason]}),
+]
+Status = Annotated[
+    int,
+    PlainValidator(_status),
+    WithJsonSchema({"type": "integer", "minimum": 200, "maximum": 599, "examples": [200, 503]}),
+]
+_Language = Annotated[str, PlainValidator(_language), WithJsonSchema({"type": "string"})]
+PageFiles = Annotated[
+    dict[_Language, str],
+    Field(min_length=1),
+    BeforeValidator(_by_language),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "patternProperties": {"^[a-z]{2,3}$": {"type": "string"}},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                },
+            ],
+            "examples": ["pages/busy.html", {"en": "pages/busy.html", "zh": "pages/busy.zh.html"}],
+        }
+    ),
+]

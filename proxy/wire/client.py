@@ -1,0 +1,96 @@
+"""Who the client is, behind however many proxies of ours."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from proxy.wire.grammar import Fields
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+MAX_HOPS = 32
+"""The most entries of X-Forwarded-For that are walked: parsing an address costs microseconds."""
+
+
+def is_trusted(peer: str, trusted: Networks) -> bool:
+    """Whether the forwarding fields that `peer` sends are believed."""
+    address = _parse(peer)
+    return address is not None and _within(address, trusted)
+
+
+def client_address(peer: str, fields: Fields, trusted: Networks) -> str:
+    """The client's address: the last one on the way here that is not one of ours.
+
+    `X-Forwarded-For` is read from the right, as long as whoever wrote an entry is trusted: what
+    stands further left may be invented. An entry that is no address stops the walk; ports and
+    brackets are left out; an IPv4-mapped IPv6 address is the IPv4 address (RFC 4291 section
+    2.5.5.2). A peer without an address (a unix socket) is nobody's proxy and returned as it is.
+    """
+    address = _parse(peer)
+    if address is None:
+        return peer
+    if not trusted or not _within(address, trusted):
+        return str(address)
+    values = [value for name, value in fields if name.lower() == b"x-forwarded-for"]
+    entries = b",".join(values).decode("latin-1").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
+    for entry in reversed(entries):
+        text = entry.strip(" \t")
+        if not text:
+            continue
+        previous = _parse(text)
+        if previous is None:
+            break
+        address = previous
+        if not _within(address, trusted):
+            break
+    return str(address)
+
+
+def client_key(address: str) -> str:
+    """What a client is counted by: its IPv4 address, or the /64 network of its IPv6 address.
+
+    A /64 is the least that an IPv6 subscriber gets (RFC 6177), so one host has 2^64 addresses.
+    Anything else is returned as it is.
+    """
+    return _network(address) if ":" in address else address
+
+
+def plain_address(peer: str) -> str:
+    """`peer` without zone and port, IPv4-mapped as IPv4; as it is when it is no address."""
+    address = _parse(peer)
+    return peer if address is None else str(address)
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return address if parsed is None else str(parsed)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    if text.startswith("["):
+        text, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not _is_port(port[1:], port[0])):
+            return None
+    elif text.count(":") == 1:
+        text, colon, port = text.partition(":")
+        if not _is_port(port, colon):
+            return None
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _is_port(digits: str, separator: str) -> bool:
+    return separator == ":" and digits.isascii() and digits.isdigit()
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
+    return any(address in network for network in networks)

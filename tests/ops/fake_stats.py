@@ -1,0 +1,32 @@
+"""A process's readings, set by hand."""
+
+from dataclasses import dataclass, field
+
+from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
+from proxy.policy.counters import RouteCounters
+
+
+@dataclass
+class FakeStats:
+    phase: Phase = "ready"
+    route_rows: list[tuple[str, RouteCounters]] = field(default_factory=list)
+    limit_rows: list[LimitReading] = field(default_factory=list)
+    listener_rows: list[ListenerReading] = field(default_factory=list)
+    upstream_rows: list[UpstreamReading] = field(default_factory=list)
+
+    def routes(self) -> list[tuple[str, RouteCounters]]:
+        return self.route_rows
+
+    def limits(self) -> list[LimitReading]:
+        return self.limit_rows
+
+    def listeners(self) -> list[ListenerReading]:
+        return self.listener_rows
+
+    def upstreams(self) -> list[UpstreamReading]:
+        return self.upstream_rows
+
+    def route(self, name: str) -> RouteCounters:
+        counters = RouteCounters()
+        self.route_rows.append((name, counters))
+        return counters

@@ -1,0 +1,44 @@
+"""Keys that make no sense together."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.rules.documents import Table, report, write
+
+BAD: Table = {
+    "combinations that can't be": (
+        """\
+        version: 1
+        listeners: [{name: a, bind: "127.0.0.1:8080", upstream: shop}]
+        admin: {token: "with space"}
+        upstreams:
+          shop: {url: "http://127.0.0.1:8000", tls: {verify: false}}
+          own: {url: "https://127.0.0.1:8000", tls: {verify: false, ca_file: none.pem}}
+        pages:
+          empty: {status: 200}
+          moved: {status: 301, text: none.txt}
+          zh: {html: {zh-CN: none.html, "": none.html}, retry_after: 6s..2s}
+        """,
+        [
+            "3:16: admin.token: must be printable ASCII without spaces",
+            "5:45: upstreams.shop.tls: has no effect: the url is not https",
+            "6:70: upstreams.own.tls.ca_file: has no effect while verify is false",
+            "6:70: upstreams.own.tls.ca_file: none.pem can't be read: No such file or directory",
+            "8:19: pages.empty.status: a page with a status needs a form: html, json or text",
+            "9:19: pages.moved.status: 301 can't be a page's status: 200 to 203, or 400 to 599",
+            "9:30: pages.moved.text: none.txt can't be read: No such file or directory",
+            '10:15: pages.zh.html.zh-CN: "zh-CN" is not a primary language tag such as en or zh',
+            "10:22: pages.zh.html.zh-CN: none.html can't be read: No such file or directory",
+            '10:37: pages.zh.html[""]: none.html can\'t be read: No such file or directory',
+            '10:62: pages.zh.retry_after: "6s..2s" starts above its end',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_keys_that_do_not_fit_are_reported(name: str, tmp_path: Path) -> None:
+    text, expected = BAD[name]
+
+    assert report(write(tmp_path, text)) == expected
