@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST_FILE_LINES = 400
+LONGEST_FILE_LINES = {"proxy": 400, "tests": 500, "deploy": 400}
+"""One sitting; a test file may hold tables of cases besides."""
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "manager", "base", "common", "misc"}
 
 
@@ -46,9 +47,16 @@ RULES: dict[str, Rule | None] = {
     "__main__": EVERYTHING,
     "app": EVERYTHING,
     "cli": EVERYTHING,
+    "readings": EVERYTHING,  # shows lanes and engine to ops, which must not know the lanes
     # The parts.
     "policy": Rule(parts=_names("policy"), without=OUTSIDE_WORLD),
-    "wire": Rule(parts=_names("wire policy"), packages=_names("httptools"), without=OUTSIDE_WORLD),
+    "wire": Rule(
+        parts=_names("wire policy"),
+        packages=_names("httptools"),
+        without=OUTSIDE_WORLD,
+        # gmtime of a time that it is told is arithmetic.
+        exceptions=(("proxy.wire.answer", "time"),),
+    ),
     "rules": Rule(
         parts=_names("rules policy wire"),
         packages=_names("yaml pydantic pydantic_core"),
@@ -180,7 +188,8 @@ def test_only_modules_that_exist_are_excused() -> None:
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=_label)
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST_FILE_LINES
+    longest = LONGEST_FILE_LINES[path.relative_to(ROOT).parts[0]]
+    assert len(path.read_text().splitlines()) <= longest
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=_label)

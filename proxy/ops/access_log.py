@@ -13,6 +13,7 @@ from proxy.policy.snapshot import LogSpec
 LONGEST_TARGET = 1024
 LONGEST_USER_AGENT = 256
 LONGEST_HOST = 256
+LONGEST_DETAIL = 512
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ def _json_line(now: float, record: AccessRecord) -> str:
             "upstream_seconds": round(record.upstream, 6),
             "bytes_in": record.bytes_in,
             "bytes_out": record.bytes_out,
-            "detail": record.detail,
+            "detail": _cut(record.detail, LONGEST_DETAIL),
             "user_agent": _cut(record.user_agent, LONGEST_USER_AGENT),
         }
     )
@@ -111,7 +112,7 @@ def _json_line(now: float, record: AccessRecord) -> str:
 def _console_line(now: float, record: AccessRecord) -> str:
     why = f" {record.reason}" if record.reason else ""
     limit = f" by {record.limit}" if record.limit else ""
-    detail = f": {record.detail}" if record.detail else ""
+    detail = f": {_cut(record.detail, LONGEST_DETAIL)}" if record.detail else ""
     return escaped(
         f"{clock_time(now)} access   {record.status or '---'} {record.method}"
         f" {_cut(record.target, LONGEST_TARGET)} {record.verdict}{why}{limit}"

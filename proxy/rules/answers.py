@@ -70,7 +70,8 @@ class AnswerTable:
             tuple(self._form(reason, *source, {**values, "safe": word}) for source in sources)
             for word in ("true", "false")
         )
-        answer = Answer(reason, status, safe, retry_after, unsafe if unsafe != safe else ())
+        unsafe = unsafe if unsafe != safe else ()
+        answer = self._same(Answer(reason, status, safe, retry_after, unsafe))
         self._answers[name, reason] = answer
         return answer
 

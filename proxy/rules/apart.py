@@ -8,6 +8,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 from proxy.policy.snapshot import Snapshot
 from proxy.rules.problems import Problem, RulesError
@@ -30,14 +31,7 @@ async def load_apart(path: Path, environ: Mapping[str, str], timeout: float = 30
         raise _broken(path, f"not compiled within {timeout:g} s") from None
     except OSError as error:
         raise _broken(path, f"can't start a process to compile it: {error}") from None
-    try:
-        for snapshot in read_snapshot(content):
-            if snapshot is not None:
-                return snapshot
-            await asyncio.sleep(0)
-    except RulesError as error:
-        raise RulesError(_as_named(each, path) for each in error.problems) from None
-    raise AssertionError("a stream ends with its snapshot")
+    return await _taken_over(content, path)
 
 
 async def _compiled(path: Path, environ: Mapping[str, str]) -> bytes:
@@ -72,6 +66,20 @@ def _whole(path: Path) -> str:
 def _as_named(problem: Problem, path: Path) -> Problem:
     """The child knows the absolute path only."""
     return replace(problem, file=str(path)) if problem.file == _whole(path) else problem
+
+
+async def _taken_over(content: bytes, path: Path) -> Snapshot:
+    """What the child has written, read in small steps."""
+    try:
+        for snapshot in read_snapshot(content):
+            if snapshot is not None:
+                return snapshot
+            await asyncio.sleep(0)
+    except RulesError as error:
+        raise RulesError(_as_named(each, path) for each in error.problems) from None
+    except (EOFError, UnpicklingError):
+        pass
+    raise _broken(path, "the process that compiles it wrote no rules")
 
 
 def _why(code: int, complaint: bytes) -> str:

@@ -101,7 +101,8 @@ class ChunkedDecoder:
 
     Strict, for requests: as the grammar has it, to the byte; raises BadRequest, or HeadTooLarge
     for the trailers. Otherwise, for responses: bare LF is a line's end, whitespace may follow a
-    size, anything printable is an extension; raises BadResponse.
+    size, anything printable is an extension; raises BadResponse. Bare LF ends a chunk only if it
+    ended the size's line too: otherwise the chunk is shorter than its size says.
 
     Extensions are dropped (RFC 9112 section 7.1.1). What they may cost is bounded as in Go's
     net/http since CVE-2023-39326: each chunk's framing counts, its content pays for 16 bytes
@@ -125,7 +126,7 @@ class ChunkedDecoder:
     def __init__(self, *, strict: bool) -> None:
         self._error: type[BadMessage] = BadRequest if strict else BadResponse
         self._size = _STRICT_SIZE if strict else _LENIENT_SIZE
-        self._end = _STRICT_END if strict else _LENIENT_END
+        self._end = _STRICT_END
         self._section = FieldSectionReader(MAX_TRAILER_BYTES) if strict else None
         # The line end of the last size line, so that an empty section ends like any other.
         self._trailer = bytearray(b"\n")
@@ -180,6 +181,7 @@ class ChunkedDecoder:
         if self._excess > MAX_EXCESS_BYTES:
             raise self._error("more chunk extensions than content")
         self._remaining = chunk or -1
+        self._end = _STRICT_END if line[0].endswith(b"\r\n") else _LENIENT_END
         return line.end()
 
     def _take_chunk_end(self, data: bytes, start: int) -> int:

@@ -26,10 +26,11 @@ def choose_form(
 
     First the media type: by its weight, then by how exactly it was named, then by its place in
     `Accept`, so that `application/json, */*` gets JSON. `application/json` takes any `+json`.
-    Parameters other than `q` are not looked at. Then the language, by weight and place. Then the
-    order of the forms. A missing or meaningless field accepts everything; who accepts none of
-    the media types is most likely a program and gets JSON, else the first form. `safe`: the
-    request was a GET or HEAD; others choose among `unsafe_forms`, where there are any.
+    Parameters other than `q` are not looked at. Types that suit alike go by the order of the
+    forms; forms of one type by language, its weight and place, then by their order. A missing
+    or meaningless field accepts everything; who accepts none of the media types is most likely
+    a program and gets JSON, else the first form. `safe`: the request was a GET or HEAD; others
+    choose among `unsafe_forms`, where there are any.
     """
     forms = answer.forms if safe else answer.unsafe_forms or answer.forms
     if len(forms) == 1:
@@ -46,29 +47,26 @@ def choose_form(
 
 @lru_cache(maxsize=1024)
 def _choose(kinds: _Kinds, accept: bytes, accept_language: bytes) -> int:
-    media_ranges = _ranges(accept, "/") or [("*/*", 1.0)]
-    language_ranges = _ranges(accept_language, "")
-    best = -1
-    best_rank: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,), ())
-    for index, (media_type, language) in enumerate(kinds):
-        rank = _media_rank(media_type, media_ranges), _language_rank(language, language_ranges)
-        if rank[0][0] > 0 and rank > best_rank:
-            best, best_rank = index, rank
-    if best >= 0:
-        return best
-    ranks = [
-        (media_type.endswith("json"), _language_rank(language, language_ranges))
-        for media_type, language in kinds
-    ]
-    return ranks.index(max(ranks))
+    media_ranges = _ranges(accept, media=True) or [("*/*", 1.0)]
+    language_ranges = _ranges(accept_language, media=False)
+    types = [media_type for media_type, _ in kinds]
+    ranks = {media_type: _media_rank(media_type, media_ranges) for media_type in types}
+    # Of equals `max` takes the first.
+    chosen = max(types, key=lambda media_type: ranks[media_type])
+    if not ranks[chosen][0]:
+        chosen = max(types, key=lambda media_type: media_type.endswith("json"))
+    return max(
+        (index for index, media_type in enumerate(types) if media_type == chosen),
+        key=lambda index: _language_rank(kinds[index][1], language_ranges),
+    )
 
 
-def _ranges(field: bytes, separator: str) -> _Ranges:
+def _ranges(field: bytes, *, media: bool) -> _Ranges:
     """The ranges with their weights, in order; malformed ones left out."""
     found: _Ranges = []
     for element in field.split(b","):
         match = _RANGE.fullmatch(element)
-        if match is None or bool(match[2]) != bool(separator):
+        if match is None or bool(match[2]) != media:
             continue
         name = match[1] if match[2] is None else match[1] + b"/" + match[2]
         weight = 1.0
@@ -82,7 +80,10 @@ def _ranges(field: bytes, separator: str) -> _Ranges:
 
 
 def _media_rank(media_type: str, ranges: _Ranges) -> tuple[float, ...]:
-    """Weight, exactness and place of the most exact range that matches."""
+    """Weight, exactness and place of the most exact range that matches.
+
+    `application/json` counts as much as the whole name of a `+json`, unless both are there.
+    """
     main, _, subtype = media_type.partition("/")
     exactness = {media_type: 4, f"{main}/*": 2, "*/*": 1}
     if subtype.endswith("+json"):
@@ -95,15 +96,17 @@ def _media_rank(media_type: str, ranges: _Ranges) -> tuple[float, ...]:
     if not matching:
         return (0.0,)
     exact, weight, place = max(matching)
-    return weight, exact, place
+    return weight, min(exact, 3), place
 
 
 def _language_rank(language: str, ranges: _Ranges) -> tuple[float, ...]:
-    """Weight and place of the best range that matches (RFC 4647 section 3.4).
+    """Weight and place of the best range that matches (RFC 4647 section 3.4), if any is given.
 
     A form without a language suits everybody, but less than one in a language that was asked
     for; one in a language not asked for suits nobody.
     """
+    if not ranges:
+        return (0.0,)
     if not language:
         return (0.0005,)
     matching = [

@@ -60,7 +60,8 @@ async def measure(directory: Path, names: list[str], seconds: float, rounds: int
         await _check_bodies(ports)
         speeds = await _speeds(ports, seconds, rounds)
         results = await _results({"no proxy": shop, **ports}, seconds, rounds)
-    return "\n\n".join([_throughput(names, speeds), _latency(results)])
+    method = f"Medians (least to most) of {rounds} rounds of {seconds:g} s."
+    return "\n\n".join([method, _throughput(names, speeds), _latency(results)])
 
 
 async def _check_bodies(ports: dict[str, int]) -> None:

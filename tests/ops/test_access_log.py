@@ -33,6 +33,7 @@ def record(**changes: Any) -> AccessRecord:
         "upstream": 0.0,
         "bytes_in": 120,
         "bytes_out": 900,
+        "detail": "",
     }
     return AccessRecord(**{**fields, **changes})
 
@@ -60,6 +61,7 @@ def test_a_json_line_tells_all() -> None:
         "upstream_seconds": 0.0,
         "bytes_in": 120,
         "bytes_out": 900,
+        "detail": "",
         "user_agent": "curl/8.5",
     }
 
@@ -72,6 +74,12 @@ def test_a_console_line_is_short() -> None:
     )
 
 
+def test_a_console_line_ends_with_what_went_wrong() -> None:
+    log, lines = access_log(LogSpec())
+    log.write(record(status=502, verdict="failed", detail="connection refused"))
+    assert lines[0].endswith(": connection refused")
+
+
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_what_a_client_sends_neither_breaks_nor_floods_a_line(format_: str) -> None:
     log, lines = access_log(LogSpec(format=format_))
@@ -81,11 +89,12 @@ def test_what_a_client_sends_neither_breaks_nor_floods_a_line(format_: str) -> N
             host="h" * 100_000,
             user_agent="\n" * 100_000,
             method="GET\x00",
+            detail="\n" * 100_000,
         )
     )
     assert len(lines) == 1
     assert lines[0].isprintable()
-    assert len(lines[0]) < 5000
+    assert len(lines[0]) < 8000
 
 
 def test_admitted_and_refused_requests_are_sampled_by_their_own_ratios() -> None:

@@ -1,10 +1,20 @@
 """`load`: whole files to snapshots, or to reports of all that is wrong."""
 
+import string
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.rules.documents import Table, report, write
+from proxy.policy.snapshot import AdminSpec, ListenerSpec, LogSpec, ServerSpec, UpstreamSpec
+from proxy.rules.load import MOST_FINDINGS, load
+from proxy.rules.problems import RulesError
+from proxy.rules.schema import Section
+from tests.rules.documents import SHORTEST, Table, loaded, report, write
 
 BAD: Table = {
     "YAML that is none": (
@@ -113,3 +123,109 @@ def test_all_that_is_wrong_with_a_file_is_reported(name: str, tmp_path: Path) ->
     text, expected = BAD[name]
 
     assert report(write(tmp_path, text)) == expected
+
+
+def test_the_shortest_document_has_the_defaults_of_policy(tmp_path: Path) -> None:
+    snapshot = loaded(tmp_path, "")
+
+    assert snapshot.listeners == (ListenerSpec("front", "127.0.0.1", 8080, "shop"),)
+    assert snapshot.upstreams == {"shop": UpstreamSpec("shop", "127.0.0.1", 8000)}
+    assert snapshot.server == ServerSpec()
+    assert snapshot.admin == AdminSpec()
+    assert snapshot.logs == LogSpec()
+    assert (snapshot.routes, snapshot.limits) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("gone.yaml", "No such file or directory"), (".", "not a file"), ("a\0b", "null byte")],
+)
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, path: str, message: str) -> None:
+    (line,) = report(tmp_path / path)
+
+    assert f":1:1: can't be read: {message}" in line.replace("embedded ", "")
+
+
+def test_a_relative_path_is_reported_as_named_and_watched_as_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, SHORTEST)
+    write(tmp_path, "[]\n", "wrong.yaml")
+
+    assert load(Path("planb.yaml"), {}).files == (str(tmp_path / "planb.yaml"),)
+    with pytest.raises(RulesError, match=r"^wrong\.yaml:1:1: the rules are a mapping"):
+        load(Path("wrong.yaml"), {})
+
+
+def test_the_version_stands_for_all_that_was_read(tmp_path: Path) -> None:
+    page = tmp_path / "a.txt"
+    page.write_text("a")
+    text = "pages: {a: {text: a.txt}}\nlogs:\n  level: ${LEVEL:-info}\n"
+    first = loaded(tmp_path, text, {"OTHER": "x"}).version
+
+    assert loaded(tmp_path, text, {}).version == first
+    versions = {first, loaded(tmp_path, text, {"LEVEL": "debug"}).version}
+    versions.add(loaded(tmp_path, text + "# more\n").version)
+    page.write_text("b")
+    versions.add(loaded(tmp_path, text).version)
+    assert len(versions) == 4
+
+
+def test_a_flood_of_mistakes_is_cut(tmp_path: Path) -> None:
+    keys = "".join(f"x{n}: 1\n" for n in range(3000))
+
+    assert len(report(write(tmp_path, SHORTEST + keys))) == MOST_FINDINGS
+
+
+def _keys(section: type[Section]) -> Iterator[str]:
+    yield from (field.alias or name for name, field in section.model_fields.items())
+    for inner in section.__subclasses__():
+        yield from _keys(inner)
+
+
+WORDS = st.sampled_from(
+    [
+        "shop", "a", "busy", "none", "/a/{x}/**", "127.0.0.1:80", "http://127.0.0.1:80", "5/s",
+        "1s", "1s..2s", "5%", "5KiB", "path:x", "GET", "unix:/a", "a.html", "rate", "${A}", "<<",
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(sorted(set(_keys(Section)))) | WORDS, inner, max_size=6)
+    ),
+    max_leaves=30,
+)
+
+
+def _only_rules_errors(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "planb.yaml"
+        path.write_bytes(content)
+        try:
+            load(path, {"A": "1"})
+        except RulesError as error:
+            problems = error.problems
+        else:
+            return
+    assert problems
+    for problem in problems:
+        assert min(problem.line, problem.column) > 0
+        assert problem.message
+
+
+@given(st.binary(max_size=200) | st.text(string.printable, max_size=200).map(str.encode))
+@example(b"? {a: b}\n: c")
+@example(b"{&a a: *a, *a : *a}")
+@example(b"<<: {<<: {a: 1}}")
+@example(b"\xef\xbb\xbfversion: 1")
+@example(b"%TAG ! x\n---\n!y z")
+def test_no_text_raises_anything_but_a_report(content: bytes) -> None:
+    _only_rules_errors(content)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(_keys(Section))), VALUES, max_size=8))
+def test_no_structure_raises_anything_but_a_report(data: dict[str, object]) -> None:
+    _only_rules_errors(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))

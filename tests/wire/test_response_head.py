@@ -42,7 +42,6 @@ def outcome(
 
 def test_a_response_is_read_byte_for_byte() -> None:
     reader = ResponseHeadReader(LIMIT)
-    assert not reader.started
     head = reader.feed(
         b"HTTP/1.1 299 S\xfcper  duper \r\nset-cookie: a\r\nSet-Cookie: b\r\n"
         b"Content-Length: 3\r\n\r\nabcHTTP"
@@ -69,7 +68,7 @@ TOLERATED = [
     b"HTTP/1.0 200 OK\r\nA : 1\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n",
     b"HTTP/1.1 999 Odd\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\ncontent-length: 05\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\ncontent-length: 5\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: Chunked\r\n\r\n",
 ]
 
@@ -102,6 +101,7 @@ REFUSED = [
     b"HTTP/1.1 200 OK\r\nbad name: 1\r\n\r\n",
     b"HTTP/1.1 200 OK\r\n: 1\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5, 05\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: \x0b5\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",

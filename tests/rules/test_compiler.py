@@ -1,0 +1,220 @@
+"""A sound document to a snapshot."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+from proxy.policy.keys import KeyKind, KeySource
+from proxy.policy.snapshot import (
+    AdminSpec,
+    ConcurrencySpec,
+    ListenerSpec,
+    ListenerTimeouts,
+    LogSpec,
+    PaceSpec,
+    QueueOrder,
+    RateSpec,
+    ServerSpec,
+    TlsSpec,
+    UpstreamSpec,
+    UpstreamTimeouts,
+)
+from proxy.rules.load import load
+from tests.rules.documents import loaded, write
+
+
+def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    path = write(
+        tmp_path,
+        """\
+        version: 1
+        server: {max_connections: 5, drain_timeout: 1m}
+        listeners:
+          - name: front
+            bind: "[::1]:8443"
+            upstream: tls
+            trusted_proxies: [10.0.0.0/8, "::1"]
+            limits: [all]
+            timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}
+            max_head_size: 8KiB
+            max_body_size: 1MB
+            min_body_rate: 1KiB/s
+        admin: {bind: "0.0.0.0:9000", token: secret}
+        upstreams:
+          tls:
+            url: https://shop.example
+            timeouts: {connect: 1s, response: 2s, body: 3s, idle: 4s, tunnel: 5s}
+            tls: {verify: true, ca_file: ca.pem, server_name: inner}
+          plain-tls: {url: "https://shop.example:444"}
+          socket: {url: "unix:/run/shop.sock"}
+        limits:
+          all: {rate: 30/m, burst: 3, per: "header:X-Key", warm_up: 5s, max_keys: 7, mode: shadow}
+          even: {pace: 2.5/s, max_wait: 1s, per: client_address, warm_up: 2s, max_keys: 8}
+          few: {concurrency: 3, queue: 4, queue_timeout: 200ms, order: adaptive_lifo,
+                per: "query:q"}
+        routes:
+          - name: items
+            match: {methods: [GET], hosts: ["*.Shop.example"], path: "/items/{id}"}
+            limits: [few, even, all]
+            max_body_size: 64KiB
+        logs:
+          {format: json, level: debug, access: false, sample_admitted: 5%, sample_refused: 0.5%}
+        """,
+    )
+
+    snapshot = load(path, {})
+
+    assert snapshot.server == ServerSpec(5, 60.0)
+    assert snapshot.listeners == (
+        ListenerSpec(
+            name="front",
+            host="::1",
+            port=8443,
+            upstream="tls",
+            trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128")),
+            limits=("all",),
+            timeouts=ListenerTimeouts(head=1.0, body=2.0, idle=3.0, send=4.0),
+            max_head_bytes=8192,
+            max_body_bytes=1_000_000,
+            min_body_bytes_per_second=1024,
+        ),
+    )
+    assert snapshot.admin == AdminSpec("0.0.0.0", 9000, "secret")
+    assert snapshot.upstreams == {
+        "tls": UpstreamSpec(
+            name="tls",
+            host="shop.example",
+            port=443,
+            tls=TlsSpec(verify=True, ca_file=str(tmp_path / "ca.pem"), server_name="inner"),
+            timeouts=UpstreamTimeouts(connect=1.0, response=2.0, body=3.0, idle=4.0, tunnel=5.0),
+        ),
+        "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
+        "socket": UpstreamSpec("socket", "localhost", 80, unix_path="/run/shop.sock"),
+    }
+    assert snapshot.limits == {
+        "all": RateSpec(
+            name="all",
+            rate=0.5,
+            burst=3,
+            quota=30,
+            window=60,
+            per=KeySource(KeyKind.HEADER, "x-key"),
+            warm_up=5.0,
+            max_keys=7,
+            shadow=True,
+        ),
+        "even": PaceSpec(
+            name="even",
+            rate=2.5,
+            quota=5,
+            window=2,
+            max_wait=1.0,
+            per=KeySource(KeyKind.CLIENT_ADDRESS),
+            warm_up=2.0,
+            max_keys=8,
+        ),
+        "few": ConcurrencySpec(
+            name="few",
+            concurrency=3,
+            queue=4,
+            queue_timeout=0.2,
+            order=QueueOrder.ADAPTIVE_LIFO,
+            per=KeySource(KeyKind.QUERY, "q"),
+        ),
+    }
+    (route,) = snapshot.routes
+    assert (route.name, route.path, route.methods) == ("items", "/items/{id}", frozenset({"GET"}))
+    assert (route.hosts, route.max_body_bytes) == (("*.shop.example",), 65536)
+    assert route.limits == ("few", "even", "all")
+    assert snapshot.logs == LogSpec("json", "debug", False, 0.05, 0.005)
+    assert snapshot.files == (str(path), str(tmp_path / "ca.pem"))
+
+
+def test_a_burst_is_a_tenth_of_a_second_s_worth_and_at_least_one(tmp_path: Path) -> None:
+    snapshot = loaded(
+        tmp_path,
+        "limits: {a: {rate: 800/s}, b: {rate: 5/s}, c: {rate: 19/s}, d: {rate: 36000/h}}\n",
+    )
+
+    bursts = [each.burst for each in snapshot.limits.values() if isinstance(each, RateSpec)]
+    assert bursts == [80, 1, 1, 1]
+
+
+ROUTE = """\
+routes:
+  - name: a
+    match: {path: /a}
+    limits: [{rate: 1/s}]
+  - name: b
+    match: {path: "/b/{id}"}
+    limits:
+      - {rate: 800/s}
+      - {rate: 2/s, per: "cookie:sid"}
+      - {rate: 9/m}
+      - {rate: 2/s, per: client_address, name: mine}
+      - {concurrency: 5}
+      - {pace: 5/s, max_wait: 1s, per: "path:id"}
+"""
+
+
+def test_an_unnamed_limit_is_named_by_its_owner_kind_and_key(tmp_path: Path) -> None:
+    snapshot = loaded(tmp_path, ROUTE)
+
+    assert snapshot.routes[1].limits == (
+        "b/rate",
+        "b/rate:cookie:sid",
+        "b/rate-2",
+        "mine",
+        "b/concurrency",
+        "b/pace:path:id",
+    )
+    assert all(name == limit.name for name, limit in snapshot.limits.items())
+
+
+def test_names_do_not_depend_on_unrelated_edits(tmp_path: Path) -> None:
+    before = loaded(tmp_path, ROUTE).routes[1].limits
+
+    edited = ROUTE.replace("limits: [{rate: 1/s}]", "limits: [{rate: 1/s}, {rate: 2/s}]").replace(
+        "      - {rate: 800/s}\n",
+        "      - {concurrency: 9, per: client_address}\n      - {rate: 700/s, burst: 3}\n",
+    )
+    after = loaded(tmp_path, edited).routes[1].limits
+
+    assert after == ("b/concurrency:client_address", *before)
+
+
+def test_a_made_name_is_never_one_that_is_taken(tmp_path: Path) -> None:
+    snapshot = loaded(
+        tmp_path,
+        """\
+        routes:
+          - name: a
+            limits:
+              - {rate: 1/s, per: "header:x-2"}
+              - {rate: 2/s, per: "header:x"}
+              - {rate: 3/s, per: "header:x"}
+        """,
+    )
+
+    assert snapshot.routes[0].limits == (
+        "a/rate:header:x-2",
+        "a/rate:header:x",
+        "a/rate:header:x-3",
+    )
+
+
+def test_limits_of_listeners_and_routes_of_one_name_are_apart(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        version: 1
+        listeners: [{name: a, bind: "127.0.0.1:0", upstream: shop, limits: [{rate: 1/s}]}]
+        upstreams: {shop: {url: "http://127.0.0.1:8000"}}
+        routes: [{name: a, limits: [{rate: 2/s}]}]
+        """,
+    )
+
+    snapshot = load(path, {})
+
+    assert snapshot.listeners[0].limits == ("listener/a/rate",)
+    assert snapshot.routes[0].limits == ("a/rate",)
