@@ -28,6 +28,8 @@ class ConcurrencyLimiter:
     `reconfigure`, `next_waiter` names those who may acquire now. A ticket is any hashable object
     and waits once at a time.
 
+    In shadow mode there is room for everybody, and those who wait from before may all go.
+
     A key is forgotten when nothing is in flight and nobody waits, so memory is bounded by the
     requests at hand. All is O(1), but `keys_with_waiters`.
     """
@@ -47,7 +49,7 @@ class ConcurrencyLimiter:
 
     def has_room(self, key: bytes) -> bool:
         """Whether a newcomer may acquire: a permit is free and nobody waits for it."""
-        return self._in_flight.get(key, 0) < self.spec.concurrency and key not in self._queues
+        return not self._is_full(key) and key not in self._queues
 
     def acquire(self, key: bytes) -> None:
         """Takes a permit."""
@@ -91,7 +93,7 @@ class ConcurrencyLimiter:
         be gone, and serving them first would make everybody late.
         """
         queue = self._queues.get(key)
-        if queue is None or self._in_flight.get(key, 0) >= self.spec.concurrency:
+        if queue is None or self._is_full(key):
             return None
         newest = (
             self.spec.order is QueueOrder.ADAPTIVE_LIFO
@@ -111,6 +113,9 @@ class ConcurrencyLimiter:
         `next_waiter` for all `keys_with_waiters`.
         """
         self.spec = spec
+
+    def _is_full(self, key: bytes) -> bool:
+        return self._in_flight.get(key, 0) >= self.spec.concurrency and not self.spec.shadow
 
     def _one_less(self, key: bytes) -> None:
         self.waiting -= 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from math import ceil
+from typing import cast
 
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
@@ -12,7 +13,15 @@ from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
 from proxy.policy.routes import RouteTable
-from proxy.policy.snapshot import ConcurrencySpec, LimitSpec, PaceSpec, RateSpec, Snapshot
+from proxy.policy.snapshot import (
+    ConcurrencySpec,
+    LimitSpec,
+    ListenerSpec,
+    PaceSpec,
+    RateSpec,
+    RouteSpec,
+    Snapshot,
+)
 from proxy.policy.verdict import Completion, State, Verdict
 
 UNMATCHED = "unmatched"
@@ -73,33 +82,12 @@ class Engine:
                 yield rules
         for name in (UNMATCHED, *(route.name for route in snapshot.routes)):
             rules.routes[name] = self.rules.routes.get(name) or RouteCounters()
+        unmatched = RouteSpec(UNMATCHED, "/**", answers=snapshot.answers)
         for listener in snapshot.listeners:
-            own = [rules.limits[name] for name in listener.limits]
-            rules.unmatched[listener.name] = Guard(
-                listener.name,
-                UNMATCHED,
-                own,
-                rules.routes[UNMATCHED],
-                snapshot.answers,
-                listener.max_body_bytes,
-            )
+            rules.unmatched[listener.name] = _guard(rules, listener, unmatched)
             guards = rules.guards[listener.name] = []
             for count, route in enumerate(snapshot.routes):
-                guards.append(
-                    Guard(
-                        listener.name,
-                        route.name,
-                        [
-                            *own,
-                            *(rules.limits[n] for n in route.limits if n not in listener.limits),
-                        ],
-                        rules.routes[route.name],
-                        route.answers,
-                        listener.max_body_bytes
-                        if route.max_body_bytes is None
-                        else route.max_body_bytes,
-                    )
-                )
+                guards.append(_guard(rules, listener, route))
                 if count % BUILD_STEP == 0:
                     yield rules
         yield rules
@@ -132,7 +120,7 @@ class Engine:
         """What is to be done with `request`, which came in on `listener`.
 
         Every limit is asked before any is charged, so a refusal takes nothing. `wake` is called
-        when a waiting verdict's state changes: from within `settle`, `resume` or `swap`.
+        when a waiting verdict's `state` or `wait_until` changes: from within `settle` or `swap`.
         """
         rules = self.rules
         found = rules.table.find(request.method, request.host, request.path)
@@ -147,7 +135,6 @@ class Engine:
         most = guard.max_body_bytes
         if most is not None and request.length is not None and request.length > most:
             return self._refuse(verdict, Reason.BODY_TOO_LARGE, now)
-
         return self._ask(verdict, request, now)
 
     def reject(self, listener: str, reason: Reason, now: float) -> Verdict:
@@ -186,8 +173,6 @@ class Engine:
             self._give_back(verdict, now)
         elif state is State.FORWARD:
             verdict.guard.counters.in_flight -= 1
-        for limiter, key in verdict.shadow_holds:
-            limiter.release(key)
         for concurrency, key in verdict.holds:
             concurrency.limiter.release(key)
         for concurrency, key in verdict.holds:
@@ -233,6 +218,7 @@ class Engine:
             if not limiter.has_room(key) and not limiter.can_queue(key):
                 return self._refuse_by(verdict, concurrency, Reason.CONCURRENCY, now)
             verdict.wanted.append((concurrency, key))
+        verdict.shadows = [(shadow, shadow.key(request)) for shadow in guard.shadows]
 
         for rate, key in rates:
             rate.counters.admitted += 1
@@ -240,13 +226,11 @@ class Engine:
         for pace, key in paces:
             pace.counters.admitted += 1
             verdict.charges.append((pace.limiter, key, pace.limiter.charge(key, now)))
-        if guard.shadows:
-            _ask_shadows(verdict, request, now)
         if start > now:
             verdict.state = State.WAIT
             verdict.wait_until = start
-            return verdict
-        self._admit(verdict, now)
+        else:
+            self._admit(verdict, now)
         return verdict
 
     def _admit(self, verdict: Verdict, now: float) -> None:
@@ -261,8 +245,10 @@ class Engine:
         for concurrency, key in verdict.wanted:
             concurrency.counters.admitted += 1
             concurrency.limiter.acquire(key)
-        verdict.guard.counters.in_flight += 1
         verdict.holds = verdict.wanted
+        if verdict.shadows:
+            _ask_shadows(verdict, now)
+        verdict.guard.counters.in_flight += 1
         verdict.state = State.FORWARD
         verdict.waited = now - verdict.decided_at
 
@@ -303,8 +289,6 @@ class Engine:
                     self._take(waiter, now)
                 else:
                     self._queue(waiter, *lacking, now)
-                    if waiter.state is State.WAIT:
-                        continue
             waiter.wake()
 
     def _give_back(self, verdict: Verdict, now: float) -> None:
@@ -338,30 +322,49 @@ class Engine:
         return self._refuse(verdict, reason, now)
 
 
-def _ask_shadows(verdict: Verdict, request: Request, now: float) -> None:
-    """Counts what limits in shadow mode would have refused; they refuse nothing.
+def _ask_shadows(verdict: Verdict, now: float) -> None:
+    """Counts what limits in shadow mode would have refused of what is forwarded.
 
     Each lives as if it were enforced: what it would refuse is not charged. A concurrency limit
     that has a queue is taken to hold `concurrency` + `queue`, since nobody really waits for it.
     """
-    for shadow in verdict.guard.shadows:
-        limiter, key = shadow.limiter, shadow.key(request)
-        if isinstance(limiter, ConcurrencyLimiter):
-            fits = limiter.in_flight_of(key) < limiter.spec.concurrency + limiter.spec.queue
-            if fits:
-                limiter.acquire(key)
-                verdict.shadow_holds.append((limiter, key))
-        else:
-            wait = limiter.check(key, now)
-            if isinstance(limiter, PaceLimiter):
-                wait = limiter.retry_after(wait)
-            fits = wait == 0.0
-            if fits:
-                verdict.charges.append((limiter, key, limiter.charge(key, now)))
+    for shadow, key in verdict.shadows:
+        match shadow.limiter:
+            case ConcurrencyLimiter() as limiter:
+                fits = limiter.in_flight_of(key) < limiter.spec.concurrency + limiter.spec.queue
+                if fits:
+                    limiter.acquire(key)
+                    verdict.holds.append((cast("LiveLimit[ConcurrencyLimiter]", shadow), key))
+            case RateLimiter() as limiter:
+                fits = limiter.check(key, now) == 0.0
+                if fits:
+                    limiter.charge(key, now)
+            case PaceLimiter() as limiter:
+                fits = limiter.retry_after(limiter.check(key, now)) == 0.0
+                if fits:
+                    limiter.charge(key, now)
         if fits:
             shadow.counters.admitted += 1
         else:
             shadow.counters.shadow_refused += 1
+
+
+def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
+    """What holds for `route` on `listener`, whose own limits come first."""
+    # What is shadow is read from the new rules: a limiter has its old spec until the swap.
+    specs = rules.snapshot.limits
+    enforced, shadows = [], []
+    for name in dict.fromkeys((*listener.limits, *route.limits)):
+        (shadows if specs[name].shadow else enforced).append(rules.limits[name])
+    return Guard(
+        listener.name,
+        route.name,
+        enforced,
+        shadows,
+        rules.routes[route.name],
+        route.answers,
+        listener.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes,
+    )
 
 
 def _new_limit(spec: LimitSpec) -> AnyLimit:

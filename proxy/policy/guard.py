@@ -33,9 +33,8 @@ AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[Concurren
 
 
 class Guard:
-    """A route's limits on a listener, by kind; the listener's own come first.
-
-    Limits in shadow mode stand apart: they are asked only about requests that are admitted.
+    """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
+    shadow mode, which are asked only about requests that are forwarded.
     """
 
     __slots__ = (
@@ -54,7 +53,8 @@ class Guard:
         self,
         listener: str,
         route: str,
-        limits: Sequence[AnyLimit],
+        enforced: Sequence[AnyLimit],
+        shadows: Sequence[AnyLimit],
         counters: RouteCounters,
         answers: Mapping[Reason, Answer],
         max_body_bytes: int | None,
@@ -64,11 +64,10 @@ class Guard:
         self.counters = counters
         self.answers = answers
         self.max_body_bytes = max_body_bytes
-        enforced = [limit for limit in limits if not limit.limiter.spec.shadow]
         self.rates = _of_kind(enforced, RateLimiter)
         self.paces = _of_kind(enforced, PaceLimiter)
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
-        self.shadows = [limit for limit in limits if limit.limiter.spec.shadow]
+        self.shadows = shadows
 
 
 def _of_kind(limits: Sequence[AnyLimit], kind: type[L]) -> list[LiveLimit[L]]:

@@ -34,9 +34,9 @@ class KeySource:
     def key(self, request: Request) -> bytes:
         """The key of `request`: at most `LONGEST_KEY_BYTES` + 1 bytes.
 
-        A request without the header, cookie or parameter is counted by its client address
-        instead: leaving a cookie out must not be a way around a limit. A leading byte keeps the
-        two kinds of keys apart.
+        A request without the header, cookie or parameter, or with several values of it, is
+        counted by its client address instead: neither leaving a cookie out nor adding another
+        must be a way around a limit. A leading byte keeps the two kinds of keys apart.
         """
         value: bytes | None = None
         match self.kind:

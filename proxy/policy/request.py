@@ -47,21 +47,32 @@ class Request:
         return b", ".join(values) if values else None
 
     def cookie(self, name: bytes) -> bytes | None:
-        """The value of the first cookie `name` (RFC 6265 section 4.2); None when absent."""
+        """The value of the cookie `name` (RFC 6265 section 4.2); None when absent or ambiguous."""
+        found: list[bytes] = []
         for field, value in self.fields:
             if field.lower() == b"cookie":
                 for pair in value.split(b";"):
                     key, separator, content = pair.strip().partition(b"=")
                     if separator and key == name:
-                        return content.strip(b'"')
-        return None
+                        found.append(content.strip(b'"'))
+        return _agreed(found)
 
     def query_parameter(self, name: bytes) -> bytes | None:
-        """The first value of the query parameter `name`, percent-decoded; None when absent."""
+        """The value of the query parameter `name`, percent-decoded; None when absent or
+        ambiguous.
+        """
         if not self.query:
             return None
+        found: list[bytes] = []
         for pair in self.query.split(b"&"):
             key, _, content = pair.partition(b"=")
             if key == name or unquote_to_bytes(key.replace(b"+", b" ")) == name:
-                return unquote_to_bytes(content.replace(b"+", b" "))
-        return None
+                found.append(unquote_to_bytes(content.replace(b"+", b" ")))
+        return _agreed(found)
+
+
+def _agreed(values: list[bytes]) -> bytes | None:
+    """The value that all are; None when they differ: the upstream may take the first or the last,
+    so neither tells what will be asked of it.
+    """
+    return values[0] if values and values.count(values[0]) == len(values) else None

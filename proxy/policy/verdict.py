@@ -6,7 +6,7 @@ from enum import Enum
 
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.gcra import Receipt
-from proxy.policy.guard import Guard, LiveLimit
+from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
@@ -49,7 +49,7 @@ class Verdict:
     - `REFUSE`: send `guard.answers[reason]`, with `retry_after` in whole seconds if not None.
       `limit` is the limit that refused, if one did; a rate or pace would admit in `wait` seconds.
     - `WAIT`: call `Engine.resume` at `wait_until` (monotonic seconds), unless `wake` is called
-      before that; after either, look at `state` again.
+      before that; after either, look at `state` and `wait_until` again.
 
     `waited` is the time in queues so far, in seconds.
     """
@@ -64,7 +64,7 @@ class Verdict:
         "queued_in",
         "reason",
         "retry_after",
-        "shadow_holds",
+        "shadows",
         "state",
         "wait",
         "wait_until",
@@ -87,8 +87,9 @@ class Verdict:
         # What was taken, so that it can be given back.
         self.charges: list[tuple[RateLimiter | PaceLimiter, bytes, Receipt]] = []
         self.holds: list[Permit] = []
-        self.shadow_holds: list[tuple[ConcurrencyLimiter, bytes]] = []
-        # The permits it needs, and the one that it stands in a queue for.
+        # The permits it needs, the one that it stands in a queue for, and the limits in shadow
+        # mode that are to be asked when it is forwarded.
         self.wanted: list[Permit] = []
+        self.shadows: list[tuple[AnyLimit, bytes]] = []
         self.queued_in: Permit | None = None
         self.queued_at: float | None = None

@@ -49,6 +49,7 @@ class PatternTree(Generic[T]):
             if not pattern.rest:
                 yield from self._here
             return
-        for segment in {pattern.segments[start], None}:
+        segment = pattern.segments[start]
+        for segment in (None,) if segment is None else (segment, None):
             if segment in self._inner:
                 yield from self._inner[segment].covering(pattern, start + 1)

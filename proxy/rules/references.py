@@ -5,19 +5,26 @@ else is wrong: what is not as it should be is passed over here.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import TypeVar
 
-from proxy.policy.routes import parse_pattern
+from proxy.policy.routes import Pattern, parse_pattern
 from proxy.rules import addresses, paths
 from proxy.rules.document import Value, entries, get, section
-from proxy.rules.problems import Step, shown, suggestion
+from proxy.rules.problems import Step, nearest, shown, suggestion
 
 Steps = tuple[Step, ...]
 Found = Iterator[tuple[Steps, str]]
 T = TypeVar("T")
 
+_Earlier = tuple[int, frozenset[str], frozenset[str]]
+_ANY = ""
+
 BUNDLED_PAGES = ("busy", "trouble", "bad-request")
+MOST_CANDIDATES = 100
+"""So many earlier routes of like paths are looked at for one that leaves nothing."""
 RESERVED_ROUTE = "unmatched"
 """What requests without a route are counted as."""
 
@@ -152,31 +159,56 @@ def _bindings(data: Value) -> Found:
 
 def _dead_routes(data: Value) -> Found:
     """Routes that an earlier one leaves nothing to; only where that is sure."""
-    tree: paths.PatternTree[tuple[int, frozenset[str], frozenset[str]]] = paths.PatternTree()
+    # By one of the hosts that a route takes, so that a thousand hosts are no thousand candidates.
+    trees: dict[str, paths.PatternTree[_Earlier]] = defaultdict(paths.PatternTree)
     for index, route in enumerate(entries(data, "routes")):
-        match = get(route, "match")
-        path = _parsed(paths.pattern, (get(match, "path") or "/**"))
-        methods, hosts = _texts(match, "methods"), _texts(match, "hosts")
-        if path is None or methods is None or hosts is None or not isinstance(route, dict):
+        taken = _taken(route)
+        if taken is None:
             continue
-        if "get" in methods:
-            methods |= {"head"}
-        pattern = parse_pattern(path)
+        pattern, methods, hosts = taken
+        candidates = chain.from_iterable(
+            trees[host].covering(pattern)
+            for host in _wider(min(hosts, default=_ANY))
+            if host in trees
+        )
         earlier = [
             first
-            for first, first_methods, first_hosts in tree.covering(pattern)
+            for first, first_methods, first_hosts in islice(candidates, MOST_CANDIDATES)
             if (not first_methods or (methods and methods <= first_methods))
-            and (not first_hosts or (hosts and all(_takes(first_hosts, host) for host in hosts)))
+            and (not first_hosts or all(first_hosts & set(_wider(host)) for host in hosts))
         ]
         if earlier:
             message = f"never matches: routes[{min(earlier)}] takes everything before it"
             yield ("routes", index), message
         else:
-            tree.add(pattern, (index, methods, hosts))
+            for host in hosts or {_ANY}:
+                trees[host].add(pattern, (index, methods, hosts))
 
 
-def _takes(hosts: frozenset[str], host: str) -> bool:
-    return host in hosts or any(each.startswith("*.") and host.endswith(each[1:]) for each in hosts)
+def _taken(route: Value) -> tuple[Pattern, frozenset[str], frozenset[str]] | None:
+    """What a route takes: paths, methods and hosts; None where that is not sure."""
+    match = get(route, "match")
+    if not isinstance(route, dict) or not isinstance(match, dict | None):
+        return None
+    # A misspelt key does not mean that the route takes everything.
+    if (match or {}).keys() - {"path", "methods", "hosts"} or (not match and nearest("match", route)):
+        return None
+    path = _parsed(paths.pattern, get(match, "path") or "/**")
+    methods, hosts = _texts(match, "methods"), _texts(match, "hosts")
+    if path is None or methods is None or hosts is None:
+        return None
+    if "get" in methods:
+        methods |= {"head"}
+    return parse_pattern(path), methods, hosts
+
+
+def _wider(host: str) -> Iterator[str]:
+    """The hosts of a route that surely takes `host`: any, itself, and what stands above it."""
+    yield _ANY
+    if host != _ANY:
+        yield host
+        for dot in re.finditer(r"\.", host.removeprefix("*.")):
+            yield "*" + host.removeprefix("*.")[dot.start() :]
 
 
 def _inline_limits(data: Value) -> Iterator[tuple[Steps, Value]]:
