@@ -30,7 +30,7 @@ def client_address(peer: str, fields: Fields, trusted: Networks) -> str:
     if address is None:
         return peer
     if not trusted or not _within(address, trusted):
-        return str(address)
+        return plain_address(peer)
     values = [value for name, value in fields if name.lower() == b"x-forwarded-for"]
     entries = b",".join(values).decode("latin-1").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     for entry in reversed(entries):
@@ -55,6 +55,7 @@ def client_key(address: str) -> str:
     return _network(address) if ":" in address else address
 
 
+@lru_cache(maxsize=4096)
 def plain_address(peer: str) -> str:
     """`peer` without zone and port, IPv4-mapped as IPv4; as it is when it is no address."""
     address = _parse(peer)
