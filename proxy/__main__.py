@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 1 when it can't run, 2 for bad rules or usage."""
+    _open_standard_descriptors()
     options = _parser().parse_args(arguments)
     # Imports are made where they are needed: `check` need not wait for a web server's.
     match options.command:
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         case "schema":
             from proxy.rules.json_schema import schema_text  # noqa: PLC0415
 
-            sys.stdout.write(schema_text())
+            print(schema_text(), end="")
         case "demo":
             from proxy.demo.run import run as run_demo  # noqa: PLC0415
 
@@ -55,7 +57,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _open_standard_descriptors() -> None:
+    """Whoever starts us may have closed some: our sockets and files must not take their places."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _end_at_once(number: int, _frame: object) -> None:
+    os._exit(128 + number)
+
+
 def _run(file: Path) -> int:
+    # Until the event loop takes the signals over. Without a handler SIGINT would print a
+    # traceback, and the first process of a container would not end at all. What a SIGHUP asks
+    # for, loading the rules, is about to happen anyway.
+    signal.signal(signal.SIGTERM, _end_at_once)
+    signal.signal(signal.SIGINT, _end_at_once)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from proxy.app import StartError, run  # noqa: PLC0415
     from proxy.rules.problems import RulesError  # noqa: PLC0415
 

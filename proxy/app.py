@@ -8,7 +8,6 @@ import random
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -39,6 +38,9 @@ SPARE_DESCRIPTORS = 256
 """File descriptors for everything that is not a client's connection or its upstream's."""
 
 
+STANDARD_OUTPUT = 1
+
+
 class StartError(Exception):
     """Why the process can't start, in one line."""
 
@@ -50,7 +52,7 @@ def run(path: Path, environ: Mapping[str, str]) -> int:
     """
     began = time.time()
     snapshot = load(path, environ)
-    output = LogOutput(sys.stdout.fileno())
+    output = LogOutput(STANDARD_OUTPUT)
     logs.configure(snapshot.logs, output)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -65,12 +67,19 @@ async def _serve(
     sidecar = _Sidecar(snapshot, output)
     reloader = Reloader(path, environ, snapshot, began, load=load_apart, apply=sidecar.apply)
     await sidecar.start(reloader)
-    watching = asyncio.create_task(reloader.watch())
+    watching = asyncio.create_task(_watch(reloader))
     try:
         return await sidecar.until_ended(reloader)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch(reloader: Reloader) -> None:
+    try:
+        await reloader.watch()
+    except Exception:
+        log.exception("changes of files go unnoticed from now on; a SIGHUP still reloads them")
 
 
 class _Sidecar:
@@ -131,8 +140,9 @@ class _Sidecar:
     async def apply(self, snapshot: Snapshot) -> None:
         """Puts new rules into force, as a whole. Raises ApplyError, and changes nothing then."""
         _same_addresses(self._rules, snapshot)
-        known = set(self._rules.upstreams.values())
-        await _look_up(each for each in snapshot.upstreams.values() if each not in known)
+        # What was known is not asked for again: rules must change while the DNS is down, too.
+        known = {each.host for each in self._rules.upstreams.values()}
+        await _look_up(each for each in snapshot.upstreams.values() if each.host not in known)
         for rules in self._engine.build(snapshot):  # noqa: B007 - complete after the last step
             await asyncio.sleep(0)
         try:
@@ -140,6 +150,7 @@ class _Sidecar:
         except OSError as error:
             raise ApplyError(f"tls.ca_file: {error}") from None
         self._engine.swap(rules, time.monotonic())
+        _raise_descriptor_limit(snapshot.server.max_connections)
         logs.configure(snapshot.logs, self._output)
         self._access_log.configure(snapshot.logs)
 
@@ -237,7 +248,10 @@ def _same_addresses(old: Snapshot, new: Snapshot) -> None:
 
 
 def _unbound(what: str, host: str, port: int, error: OSError) -> StartError:
-    return StartError(f"{what}: can't bind {host}:{port}: {os.strerror(error.errno or 0)}")
+    # The numbers of a failed look-up are no errno; the texts of others are the event loop's.
+    unknown = isinstance(error, socket.gaierror)
+    why = error.strerror if unknown else os.strerror(error.errno or 0)
+    return StartError(f"{what}: can't bind {host}:{port}: {why}")
 
 
 def _raise_descriptor_limit(max_connections: int) -> None:

@@ -27,16 +27,16 @@ CREATE TABLE order_lines (
 
 _ITEMS = [
     ("Moon jar", "White porcelain, thrown in two halves. The one that everybody wants.", 18900),
-    ("Celadon bowl", "Jade green over a carved lotus, for soup or for looking at.", 4200),
-    ("Tenmoku tea bowl", "Black glaze that breaks to rust at the lip.", 5600),
-    ("Blue and white jug", "Cobalt brushwork under a clear glaze.", 7400),
+    ("Celadon vase", "Jade green over a carved lotus, for peonies or for looking at.", 4200),
+    ("Tenmoku jar", "Black glaze that breaks to rust at the lip.", 5600),
+    ("Cobalt vase", "Brushwork bands under a clear glaze.", 7400),
     ("Salt-fired bottle", "Orange peel skin from the salt kiln.", 6100),
     ("Ash glaze vase", "Wood ash, three days of fire, no two alike.", 9800),
-    ("Copper red goblet", "A glaze that fails more often than not. Here it did not.", 8800),
-    ("Slipware mug", "Trailed slip on red clay, holds half a litre of tea.", 2600),
-    ("Raku cup", "Crackled white, taken from the kiln while it glows.", 3900),
+    ("Copper red vase", "A glaze that fails more often than not. Here it did not.", 8800),
+    ("Slipware crock", "Red clay under a honey glaze, for gherkins.", 2600),
+    ("Raku urn", "Crackled grey, taken from the kiln while it glows.", 3900),
     ("Terracotta pitcher", "Unglazed outside, cool water inside.", 3400),
-    ("Shino plate jar", "Thick, pitted, warm; the oldest white glaze of Japan.", 6700),
+    ("Shino jar", "Thick, pitted, warm; the oldest white glaze of Japan.", 6700),
     ("Crystalline vase", "Zinc crystals grown in the kiln over one slow night.", 12500),
 ]
 
@@ -137,7 +137,7 @@ class Database:
         return [Line(*row) for row in rows]
 
     def add_to_cart(self, sid: str, item_id: int, quantity: int) -> None:
-        """Put `quantity` more of an item into a cart, up to MOST_OF_ONE. Raises UnknownItemError."""
+        """Put `quantity` more of an item into a cart, MOST_OF_ONE at most. UnknownItemError."""
         self.item(item_id)
         self._connection.execute(
             "INSERT INTO cart_lines VALUES (?, ?, ?)"
@@ -152,7 +152,7 @@ class Database:
         )
 
     def order_cart(self, sid: str, coupon: str | None, percent_off: int) -> Order:
-        """Order a cart and empty it. Raises EmptyOrderError, SoldOutError; then nothing has changed."""
+        """Order a cart and empty it. Raises EmptyOrderError or SoldOutError and changes nothing."""
         with self._transaction() as connection:
             quantities = {line.item_id: line.quantity for line in self.cart(sid)}
             connection.execute("DELETE FROM cart_lines WHERE sid = ?", (sid,))

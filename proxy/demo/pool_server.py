@@ -74,7 +74,8 @@ class PoolServer:
     def listen(self) -> None:
         """Let clients come."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        with suppress(ValueError, OSError):  # macOS has a limit below its limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._listener.listen(65535)  # the system's own limit is lower, and holds
         self._selector.register(self._listener, selectors.EVENT_READ)
 

@@ -52,18 +52,18 @@ class ByteQueue:
         if self._size > HIGH_WATER_BYTES and self.transport is not None:
             self._paused = True
             self.transport.pause_reading()
-        self._wake()
+        self.wake()
 
     def feed_eof(self) -> None:
         """Nothing more will come, and nothing is missing."""
         self._eof = True
-        self._wake()
+        self.wake()
 
     def set_exception(self, exc: BaseException, _cause: BaseException | None = None) -> None:
         """`read` raises `exc` once what is queued has been read; too late after the end."""
         if not self._eof and self._exception is None:
             self._exception = exc
-            self._wake()
+            self.wake()
 
     def exception(self) -> BaseException | None:
         """What `read` will raise, if it is known already."""
@@ -73,17 +73,18 @@ class ByteQueue:
         """Whether everything has come: what is queued is the rest."""
         return self._eof
 
-    async def wait(self, seconds: float) -> None:
-        """Waits for anything to happen: bytes, the end, an exception; at most `seconds`."""
+    async def wait(self, seconds: float | None = None) -> None:
+        """Waits for bytes, the end, an exception or `wake`; at most `seconds`, if given."""
         if self._chunks or self._eof or self._exception is not None:
             return
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(seconds, self._wake)
+        timer = None if seconds is None else self._loop.call_later(seconds, self.wake)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+            if timer is not None:
+                timer.cancel()
 
     def read_nowait(self) -> bytes:
         """All that is queued; b"" when nothing is."""
@@ -112,6 +113,7 @@ class ByteQueue:
                 self._waiter = None
         return self.read_nowait()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Ends a `wait`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

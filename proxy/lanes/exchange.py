@@ -6,7 +6,7 @@ from time import monotonic
 
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
-from proxy.lanes.full_downstream import Incoming
+from proxy.lanes.full_downstream import LONGEST_DISCARD, Incoming
 from proxy.lanes.relay import Relay
 from proxy.lanes.services import Entry, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
@@ -16,6 +16,7 @@ from proxy.policy.verdict import Completion, State, Verdict
 from proxy.wire.answer import render
 from proxy.wire.authority import host_name
 from proxy.wire.client import client_address, client_key, is_trusted
+from proxy.wire.fields import max_forwards
 from proxy.wire.negotiation import choose_form
 from proxy.wire.rate_limit import rate_limit_fields
 from proxy.wire.request_head import RequestHead
@@ -23,6 +24,10 @@ from proxy.wire.target import normalise
 
 SMALL_BODY_BYTES = 65536
 """A refused request's body up to this size is read to its end and the connection kept."""
+
+FIRST_CHUNK_PATIENCE = 0.1
+"""Seconds that a chunked request's head waits for the first chunk, so that a malformed one is
+refused before the upstream has seen a byte. Who wants an answer before sending any gets it."""
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 """A page that answers these may reload itself."""
@@ -68,23 +73,52 @@ class Exchange:
                 await self._wait(verdict)
             if verdict.state is State.FORWARD and head is not None:
                 self.own = monotonic() - self.incoming.received_at - verdict.waited
-                keep_alive = await self._forward(verdict, head)
+                if max_forwards(head) == 0:
+                    keep_alive = await self._answer_options(head)
+                else:
+                    keep_alive = await self._forward(verdict, head)
             else:
                 assert verdict.reason is not None  # noqa: S101 - a refusal has one
                 keep_alive = await self._answer(verdict, verdict.reason)
         except DownstreamStalledError as stalled:
             self.detail = str(stalled)
             self.incoming.connection.abort()
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError) as error:
             self.detail = self.detail or "the client left"
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception:
+            logger.exception("a request could not be handled")
+            self.reason = Reason.INTERNAL
+            if self.status:
+                self.incoming.connection.abort()
+            else:
+                keep_alive = await self._answer(verdict, Reason.INTERNAL)
         finally:
             self._settle(verdict)
-        if keep_alive:
-            self.incoming.connection.feed.next()
-        elif self.status and not (head is not None and self.incoming.body.is_eof()):
+        return await self._end(keep_alive=keep_alive)
+
+    async def _end(self, *, keep_alive: bool) -> bool:
+        """After the settlement: on to the next request, or a close that loses no answer."""
+        connection = self.incoming.connection
+        if keep_alive and await self._skip_body() and not self.services.engine.draining:
+            connection.feed.next()
+            return True
+        if self.status and not connection.feed.quiet:
             # Closing with bytes unread would reset the connection, and the answer with it.
-            await self.incoming.connection.feed.discard()
-        return keep_alive
+            await connection.feed.discard()
+        connection.expect_end()
+        return False
+
+    async def _skip_body(self) -> bool:
+        """Reads the rest of a body; False when it does not come soon."""
+        try:
+            async with asyncio.timeout(LONGEST_DISCARD):
+                while await self.incoming.body.read():
+                    pass
+        except (TimeoutError, TravelError, ConnectionError):
+            return False
+        return True
 
     # ---------------------------------------------------------------- verdict
 
@@ -99,6 +133,9 @@ class Exchange:
         self.client = client_address(self.peer, head.fields, listener.trusted_proxies)
         if head.method == b"CONNECT":
             self.detail = "no tunnels to elsewhere"
+            return engine.reject(listener.name, Reason.NOT_IMPLEMENTED, now)
+        if head.method == b"TRACE" and max_forwards(head) == 0:
+            self.detail = "a TRACE for us, which would show what clients don't send themselves"
             return engine.reject(listener.name, Reason.NOT_IMPLEMENTED, now)
         broken = self.incoming.body.exception()
         if isinstance(broken, TravelError):
@@ -160,9 +197,12 @@ class Exchange:
     # ----------------------------------------------------------------- answer
 
     async def _forward(self, verdict: Verdict, head: RequestHead) -> bool:
-        relay = Relay(self, head, verdict)
         try:
-            return await relay.run()
+            if head.chunked and not head.expect_continue:
+                await self.incoming.body.wait(FIRST_CHUNK_PATIENCE)
+                if (broken := self.incoming.body.exception()) is not None:
+                    raise broken
+            return await Relay(self, head, verdict).run()
         except TravelError as error:
             self.reason = error.reason
             self.detail = str(error)
@@ -179,14 +219,7 @@ class Exchange:
         head = self.incoming.head
         engine = self.services.engine
         answer = verdict.guard.answers[reason]
-        keep_alive = (
-            reason not in REQUEST_AT_FAULT
-            and head is not None
-            and head.keep_alive
-            and head.version == (1, 1)
-            and self._can_skip_body(head)
-            and not engine.draining
-        )
+        keep_alive = reason not in REQUEST_AT_FAULT and head is not None and self._may_go_on(head)
         accept = accept_language = None
         safe = True
         if head is not None:
@@ -206,19 +239,30 @@ class Exchange:
         self.status = answer.status
         self.bytes_out = len(data)
         await self.write(data)
-        if keep_alive:
-            while await self.incoming.body.read():
-                pass
         return keep_alive
 
-    def _can_skip_body(self, head: RequestHead) -> bool:
-        """Whether the rest of the body is sure to come, and little."""
+    async def _answer_options(self, head: RequestHead) -> bool:
+        """Answers in the shop's place, which was not to be asked (RFC 9110 section 7.6.2)."""
+        keep_alive = self._may_go_on(head)
+        self.status = 200
+        close = b"" if keep_alive else b"Connection: close\r\n"
+        await self.write(
+            b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Length: 0\r\n%b\r\n"
+            % (self.services.date(), close)
+        )
+        return keep_alive
+
+    def _may_go_on(self, head: RequestHead) -> bool:
+        """Whether the connection may be kept after an answer of our own.
+
+        The rest of the body must be sure to come, and little.
+        """
+        if not head.keep_alive or head.version != (1, 1) or self.services.engine.draining:
+            return False
         if self.incoming.body.is_eof():
             return True
         return (
-            not head.expect_continue
-            and head.length is not None
-            and (head.length <= SMALL_BODY_BYTES)
+            not head.expect_continue and head.length is not None and head.length <= SMALL_BODY_BYTES
         )
 
     async def write(self, data: bytes) -> None:
@@ -228,7 +272,7 @@ class Exchange:
         """
         connection = self.incoming.connection
         transport = connection.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left")
         transport.write(data)
         if connection.writing_paused and not await drain(

@@ -13,17 +13,22 @@ async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: 
     connection is lost meanwhile.
     """
     waiting = asyncio.ensure_future(writer.drain())
-    try:
-        while True:
-            transport = protocol.transport
-            before = 0 if transport is None else transport.get_write_buffer_size()
-            await asyncio.wait({waiting}, timeout=patience)
-            if waiting.done():
-                waiting.result()
-                return True
-            transport = protocol.transport
-            if transport is None or transport.get_write_buffer_size() >= before:
-                return False
-    finally:
-        # aiohttp keeps one waiter for all who drain; a connection that is given up needs none.
-        waiting.cancel()
+    # Never cancelled: aiohttp keeps one waiter for all who drain, and whoever came to a cancelled
+    # one would be cancelled as well. It ends with the connection at the latest.
+    waiting.add_done_callback(_ignore)
+    while True:
+        transport = protocol.transport
+        before = 0 if transport is None else transport.get_write_buffer_size()
+        await asyncio.wait({waiting}, timeout=patience)
+        if waiting.done():
+            waiting.result()
+            return True
+        transport = protocol.transport
+        if transport is None or transport.get_write_buffer_size() >= before:
+            return False
+
+
+def _ignore(waiting: asyncio.Future[None]) -> None:
+    """Nobody may be there any more to be told of a connection's loss."""
+    if not waiting.cancelled():
+        waiting.exception()

@@ -30,12 +30,6 @@ class FullLane(web.Server):
         """The connections that are open now."""
         return [each for each in self.connections if isinstance(each, DownstreamConnection)]
 
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Of aiohttp's server: a connection was let in."""
-        super().connection_made(handler, transport)
-        self.open += 1
-        self._services.opened()
-
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
@@ -45,7 +39,9 @@ class FullLane(web.Server):
         self._services.closed()
 
     def __call__(self) -> DownstreamConnection:
-        """A protocol for one connection."""
+        """A protocol for one connection, which counts from now on."""
+        self.open += 1
+        self._services.opened()
         return DownstreamConnection(
             self, self._loop, lambda: self._services.listener(self._listener)
         )

@@ -8,6 +8,8 @@ its parser's place.
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from enum import Enum, auto
 from time import monotonic
@@ -31,6 +33,8 @@ MOST_DISCARDED_BYTES = 1 << 20
 LONGEST_DISCARD = 2.0
 """Seconds that the discarding may take."""
 
+NO_LINGERING = struct.pack("ii", 1, 0)
+"""The value of SO_LINGER with which closing is a reset (socket(7))."""
 
 NO_LOG = logging.Logger("aiohttp's access log, unused", logging.CRITICAL)
 
@@ -71,9 +75,9 @@ class Incoming:
     def _finish(self) -> None:
         """Of aiohttp's request: the answer is ready."""
 
-    def _cancel(self, exc: BaseException) -> None:
-        """Of aiohttp's request: the client left."""
-        self.body.set_exception(exc)
+    def _cancel(self, _exc: BaseException) -> None:
+        """Of aiohttp's request: the client left, in whatever way."""
+        self.body.set_exception(ConnectionResetError("the client left"))
 
 
 class Answered:
@@ -130,6 +134,11 @@ class RequestFeed:
         """Whether the connection is between two requests."""
         return self._phase is Phase.HEAD and not self.in_head
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the client has sent one request to its end, and nothing after it."""
+        return self._phase is Phase.ANSWERING and not self._ahead
+
     def feed_data(self, data: bytes) -> tuple[list[tuple[Incoming, ByteQueue]], bool, bytes]:
         """Of aiohttp's parser: the requests that `data` completes, at most one."""
         incoming: Incoming | None = None
@@ -163,11 +172,12 @@ class RequestFeed:
         if self._ahead:
             self._connection.data_received(b"")
 
-    def time_out(self) -> None:
-        """The head takes too long."""
+    def time_out(self) -> Incoming:
+        """The head takes too long: what stands for its request."""
         self._reader = None
-        self._ahead.clear()
         self._phase = Phase.DISCARD
+        error = DownstreamError(Reason.REQUEST_TIMEOUT, "the head did not end in time")
+        return self._broken(error)
 
     def tunnel(self) -> ByteQueue:
         """From now on bytes are passed on as they come; those that came early are first."""
@@ -192,18 +202,16 @@ class RequestFeed:
     def _feed_head(self, data: bytes) -> tuple[Incoming | None, bytes]:
         if self._reader is None:
             self._reader = RequestHeadReader(self._spec().max_head_bytes)
-        queue = ByteQueue(self._connection.transport, self._loop)
         try:
             head = self._reader.feed(data)
         except BadMessage as error:
             self._phase = Phase.DISCARD
-            queue.feed_eof()
-            return Incoming(self._connection, None, translated(error), queue), b""
+            return self._broken(translated(error)), b""
         if head is None:
             return None, b""
         rest = self._reader.rest
         self._reader = None
-        self._queue = queue
+        queue = self._queue = ByteQueue(self._connection.transport, self._loop)
         if head.chunked:
             self._decoder = ChunkedDecoder(strict=True)
         elif head.length:
@@ -213,6 +221,11 @@ class RequestFeed:
             self._queue.feed_eof()
         self._phase = Phase.ANSWERING if self._decoder is None else Phase.BODY
         return Incoming(self._connection, head, None, queue), rest
+
+    def _broken(self, error: DownstreamError) -> Incoming:
+        queue = ByteQueue(None, self._loop)
+        queue.feed_eof()
+        return Incoming(self._connection, None, error, queue)
 
     def _feed_body(self, data: bytes) -> None:
         decoder = self._decoder
@@ -256,7 +269,7 @@ def translated(error: BadMessage) -> DownstreamError:
 class DownstreamConnection(web.RequestHandler):
     """A client's connection to a listener."""
 
-    __slots__ = ("_head_timer", "_spec", "feed", "peer")
+    __slots__ = ("_end_timer", "_head_timer", "_spec", "feed", "peer")
 
     def __init__(
         self, server: web.Server, loop: asyncio.AbstractEventLoop, spec: Callable[[], ListenerSpec]
@@ -274,6 +287,7 @@ class DownstreamConnection(web.RequestHandler):
         parser: Any = self.feed
         self._parser = parser
         self._head_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -294,9 +308,22 @@ class DownstreamConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Of asyncio's protocol."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        for timer in (self._head_timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def force_close(self) -> None:
+        """Of aiohttp's: close now."""
+        self.expect_end()
+        super().force_close()
+
+    def expect_end(self) -> None:
+        """The connection closes: cut it if the client does not take the last bytes in time."""
+        transport = self.transport
+        if transport is not None and self._end_timer is None and transport.get_write_buffer_size():
+            patience = self._spec().timeouts.send
+            self._end_timer = self._loop.call_later(patience, transport.abort)
 
     def close_if_idle(self) -> None:
         """Close, unless a request is under way."""
@@ -304,13 +331,15 @@ class DownstreamConnection(web.RequestHandler):
             self.force_close()
 
     def abort(self) -> None:
-        """Cut the connection: the client sees that its answer is not complete."""
-        if self.transport is not None:
+        """Cut the connection by a reset: an orderly close would end an answer without a length."""
+        if self.transport is not None and not self.transport.is_closing():
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
             self.transport.abort()
 
     def half_close(self) -> None:
         """Send the end of our side; the client's may go on."""
-        if self.transport is not None and self.transport.can_write_eof():
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
 
     def pause_transport(self) -> None:
@@ -323,13 +352,17 @@ class DownstreamConnection(web.RequestHandler):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
+    def _process_keepalive(self) -> None:
+        """Of aiohttp's: nothing has come for too long, unless a head is coming."""
+        if self.feed.in_head:
+            self._keepalive_handle = None
+        else:
+            super()._process_keepalive()
+
     def _head_late(self) -> None:
         self._head_timer = None
-        self.feed.time_out()
-        queue = ByteQueue(None, self._loop)
-        queue.feed_eof()
-        error = DownstreamError(Reason.REQUEST_TIMEOUT, "the head did not end in time")
+        incoming = self.feed.time_out()
         # What data_received() does with the parser's messages.
-        self._messages.append((Incoming(self, None, error, queue), queue))  # type: ignore[arg-type]
+        self._messages.append((incoming, incoming.body))  # type: ignore[arg-type]
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -31,11 +31,11 @@ from proxy.wire.response_head import Framing, ResponseHead, ResponseHeadReader, 
 MAX_HEAD_BYTES = 262144
 """Largest response head. Shops set many cookies; a head without end must end somewhere."""
 
+LONGEST_FLUSH = 5.0
+"""Seconds that an upstream has to take a tunnel's last bytes before its connection is cut."""
+
 MOST_INTERIM_RESPONSES = 32
 """1xx responses before a final one, so that they can't go on for ever."""
-
-LONGEST_FLUSH = 5.0
-"""Seconds that an upstream has to take what was written before its connection is cut."""
 
 
 class ResponseFeed:
@@ -57,7 +57,6 @@ class ResponseFeed:
         self._waiter: asyncio.Future[None] | None = None
         self._error: TravelError | None = None
         self._reusable = False
-        self.answered = False
         self.body = ByteQueue(protocol.transport, loop)
 
     @property
@@ -95,8 +94,7 @@ class ResponseFeed:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Of aiohttp's payload parsers: never done by itself, nothing left over."""
-        if data:
-            self.answered = True
+        if data and self._error is None:
             try:
                 self._feed(data)
             except BadMessage as error:
@@ -194,14 +192,20 @@ class UpstreamConnection:
         """Sends `data`. Raises UpstreamError when the upstream takes nothing for too long, and
         ConnectionError when it has gone.
         """
+        if _is_readable(self.transport):
+            # A failed write closes the transport at once, and what it has not read is lost: the
+            # answer of an upstream that refuses an upload and closes. So that goes first.
+            await asyncio.sleep(0)
+        if self.transport.is_closing():
+            raise ConnectionResetError("the upstream has gone")
         self.transport.write(data)
         patience = self._upstream.spec.timeouts.body
         if self.protocol.writing_paused and not await drain(self.protocol, self._writer, patience):
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "takes no more bytes")
 
-    def release(self, *, reusable: bool) -> None:
-        """Ends the exchange. A connection that is not `reusable` closes as soon as the upstream
-        has taken what was written, and at once if it takes too long.
+    def release(self, *, reusable: bool, flush: bool = False) -> None:
+        """Ends the exchange. A connection that is not `reusable` is cut: neither unsent bytes nor
+        a TLS goodbye keep it open; only with `flush` they have a few seconds to go.
         """
         self._upstream.in_use -= 1
         if reusable:
@@ -209,9 +213,11 @@ class UpstreamConnection:
             self._connection.release()
         else:
             self._connection.close()
-            if self.transport.get_write_buffer_size():
+            if flush:
                 self._loop.call_later(LONGEST_FLUSH, self.transport.abort)
-        self._upstream.close_if_unused()
+            else:
+                self.transport.abort()
+        self._upstream.done()
 
 
 class Upstream:
@@ -222,7 +228,9 @@ class Upstream:
         self.in_use = 0
         self.connects = 0
         self._loop = loop
+        self._users = 0
         self._retired = False
+        self._closing: asyncio.Task[None] | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
         context = tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business.
@@ -252,12 +260,23 @@ class Upstream:
         return sum(1 for protocol in self._known if protocol.is_connected()) - self.in_use
 
     async def connect(self) -> UpstreamConnection:
-        """A connection that was open a moment ago. Raises UpstreamError.
+        """A connection that was open a moment ago; to be released. Raises UpstreamError.
 
         A pooled one that the upstream has closed meanwhile is not taken: nothing of the request
         has been sent over it. Once something has, the request may have been processed, and is
         never sent again (RFC 9110 section 9.2.2 leaves that to the client).
         """
+        # Counted before there is one, so that a reload does not close the pool meanwhile.
+        self._users += 1
+        try:
+            connection = UpstreamConnection(self, await self._connect(), self._loop)
+        except BaseException:
+            self.done()
+            raise
+        self.in_use += 1
+        return connection
+
+    async def _connect(self) -> Connection:
         while True:
             try:
                 connection = await self._connector.connect(self._whom, [], self._timeout)
@@ -265,24 +284,33 @@ class Upstream:
                 raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no connection in time") from error
             except (aiohttp.ClientError, OSError) as error:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, f"no connection: {error}") from error
-            protocol = connection.protocol
-            fresh = protocol is not None and protocol not in self._known
-            if protocol is not None and fresh:
+            protocol, transport = connection.protocol, connection.transport
+            assert protocol is not None  # noqa: S101 - aiohttp clears it with the release
+            fresh = protocol not in self._known
+            if fresh:
                 self._known.add(protocol)
                 self.connects += 1
-            if fresh or not _has_news(connection):
-                self.in_use += 1
-                return UpstreamConnection(self, connection, self._loop)
+            alive = transport is not None and not transport.is_closing()
+            # Bytes that nobody asked for must not become the answer to this request: neither
+            # those that the connection has read already, nor those that it is about to.
+            if alive and (fresh or not (protocol.should_close or _is_readable(transport))):
+                return connection
             connection.close()
+            if fresh:
+                raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
+
+    def done(self) -> None:
+        """A connection that `connect` gave, or was to give, is not used any more."""
+        self._users -= 1
+        self._close_if_unused()
 
     def retire(self) -> None:
         """No longer in the rules: closes once nothing uses it."""
         self._retired = True
-        self.close_if_unused()
+        self._close_if_unused()
 
-    def close_if_unused(self) -> None:
-        """Closes a retired upstream's pool after its last exchange."""
-        if self._retired and not self.in_use:
+    def _close_if_unused(self) -> None:
+        if self._retired and not self._users:
             self._closing = self._loop.create_task(self.close())
 
     async def close(self) -> None:
@@ -301,13 +329,9 @@ def tls_context(spec: TlsSpec | None) -> ssl.SSLContext | None:
     return context
 
 
-def _has_news(connection: Connection) -> bool:
-    """Whether an unused connection has something to read: its end, or what nobody asked for.
-
-    The event loop may not have seen it yet; the kernel has.
-    """
-    transport = connection.transport
-    if transport is None:
+def _is_readable(transport: asyncio.Transport | None) -> bool:
+    """Whether the kernel has something to read that the event loop has not seen: bytes, the end."""
+    if transport is None or transport.is_closing():
         return True
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)

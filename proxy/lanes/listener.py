@@ -101,7 +101,7 @@ class TurnAway(asyncio.Protocol):
         self._others.add(self)
         transport.write_eof()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TURN_AWAY_SECONDS, transport.close)
+        self._timer = loop.call_later(TURN_AWAY_SECONDS, transport.abort)
 
     def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's
         """Of asyncio's protocol."""

@@ -23,10 +23,6 @@ from proxy.wire.response_head import Framing, ResponseHead, body_framing
 if TYPE_CHECKING:
     from proxy.lanes.exchange import Exchange
 
-FIRST_CHUNK_PATIENCE = 0.1
-"""Seconds that a chunked request's head waits for the first chunk, so that a malformed one is
-refused before the upstream has seen a byte. Who wants an answer before sending any gets it."""
-
 _SIZED = frozenset({Framing.NONE, Framing.LENGTH})
 
 
@@ -39,8 +35,11 @@ class Relay:
         self._head = head
         self._most = verdict.guard.max_body_bytes
         self._loop = exchange.loop
-        self._upstream = exchange.services.upstreams[exchange.listener.upstream]
+        # Of the rules of now: those of the request's arrival may name one that is gone.
+        services = exchange.services
+        self._upstream = services.upstreams[services.listener(exchange.listener.name).upstream]
         self._timeouts = self._upstream.spec.timeouts
+        self._sent = False
         self._sent_at = 0.0
         self._body_waited = 0.0
         self._due: asyncio.Timeout | None = None
@@ -52,26 +51,25 @@ class Relay:
         Raises TravelError when it could not be relayed: the exchange's `status` tells whether an
         answer has begun.
         """
-        if self._head.chunked and not self._head.expect_continue:
-            await self._incoming.body.wait(FIRST_CHUNK_PATIENCE)
-            error = self._incoming.body.exception()
-            if error is not None:
-                raise error
         connection = await self._upstream.connect()
         feed = connection.expect(self._head.method)
-        keep_alive = reusable = False
+        keep_alive = reusable = upgraded = False
         try:
             head = await self._exchange_heads(connection, feed)
             if head.status == 101:
+                upgraded = True
                 await self._upgrade(head, connection, feed)
             else:
                 keep_alive = await self._relay_response(head, feed)
-                sent = self._upload is None or self._upload.done()
-                keep_alive, reusable = keep_alive and sent, feed.reusable and sent
+                # Both are unfit for another request while a part of this one's body is missing.
+                reusable = feed.reusable and self._sent
         finally:
             if self._upload is not None:
                 self._upload.cancel()
-            connection.release(reusable=reusable)
+            connection.release(reusable=reusable, flush=upgraded)
+            if self._upload is not None:
+                # Its place in the body's queue may be needed.
+                await asyncio.gather(self._upload, return_exceptions=True)
         return keep_alive
 
     # ---------------------------------------------------------------- request
@@ -94,10 +92,13 @@ class Relay:
             exchange.bytes_in = len(content)
             data += content
         connection.transport.write(data)
+        self._sent = complete
         now = self._sent_at = monotonic()
         exchange.own += now - begun
+        # Time counts from the request's end, or until the upstream asks for its body.
+        counts = complete or self._head.expect_continue
         try:
-            async with asyncio.timeout(self._timeouts.response if complete else None) as due:
+            async with asyncio.timeout(self._timeouts.response if counts else None) as due:
                 if not complete:
                     self._due = due
                     self._upload = self._loop.create_task(self._send_body(connection, feed))
@@ -111,13 +112,19 @@ class Relay:
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:
         """Relays the request's body. What goes wrong ends the wait for the response."""
+        if self._head.expect_continue:
+            await self._incoming.body.wait()
+            if self._due is not None:
+                self._due.reschedule(None)
         try:
             await self._copy_body(connection)
         except TravelError as error:
             feed.fail(error)
+            return
         except ConnectionError:
             # The upstream reads no more; it may have answered all the same, as the feed will tell.
             return
+        self._sent = True
         self._sent_at = monotonic()
         if self._due is not None:
             self._due.reschedule(self._loop.time() + self._timeouts.response)
@@ -131,7 +138,7 @@ class Relay:
             await connection.write(encode_chunk(data) if chunked else data)
         if chunked:
             trailers = trailer_fields(self._incoming.connection.feed.trailers)
-            connection.transport.write(last_chunk(trailers))
+            await connection.write(last_chunk(trailers))
 
     async def _read_request_body(self) -> bytes:
         """The next part of the body, from a client that must keep up a least rate.
@@ -162,12 +169,17 @@ class Relay:
             await self._exchange.write(
                 forward_response_head(head, to_version=version, chunked=False, close=False)
             )
+        if head.status == 100:
+            self._incoming.body.wake()
 
     async def _upgrade(
         self, head: ResponseHead, connection: UpstreamConnection, feed: ResponseFeed
     ) -> None:
-        if passable_upgrade(self._head.upgrade) is None:
-            raise UpstreamError(Reason.UPSTREAM_ERROR, "switched protocols unasked")
+        for offered_or_chosen in (self._head.upgrade, head.upgrade):
+            if passable_upgrade(offered_or_chosen) is None:
+                raise UpstreamError(Reason.UPSTREAM_ERROR, "switched protocols unasked")
+        if not self._sent:
+            raise UpstreamError(Reason.UPSTREAM_ERROR, "switched protocols within the request")
         self._exchange.status = head.status
         data = forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
         await self._exchange.write(data)
@@ -180,8 +192,14 @@ class Relay:
         framing = body_framing(head, client.method)
         chunked = sent_chunked(framing, client.version)
         exchange.ends_with_close = not chunked and framing not in _SIZED
+        content = feed.body.read_nowait()
+        if (error := feed.body.exception()) is not None:
+            # Nothing has been sent yet: an answer of our own is better than half of theirs.
+            raise error
         keep_alive = (
             client.keep_alive
+            # Who answers early may not want the rest, and we don't know how much is to come.
+            and self._sent
             and not exchange.ends_with_close
             and not exchange.services.engine.draining
         )
@@ -194,7 +212,6 @@ class Relay:
             close=not keep_alive,
             date=exchange.services.date(),
         )
-        content = feed.body.read_nowait()
         complete = feed.body.is_eof()
         exchange.status = head.status
         exchange.bytes_out = len(content)

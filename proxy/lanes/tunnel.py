@@ -39,8 +39,10 @@ async def tunnel(
     finally:
         for pump in pumps:
             pump.cancel()
+        # How one side went is of no interest: the other can only be told by closing.
+        await asyncio.gather(*pumps, return_exceptions=True)
         # What a client sent last, just before it left.
-        if last := from_client.read_nowait():
+        if (last := from_client.read_nowait()) and not upstream.transport.is_closing():
             upstream.transport.write(last)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from math import ceil
-from typing import cast
 
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
@@ -22,7 +21,7 @@ from proxy.policy.snapshot import (
     RouteSpec,
     Snapshot,
 )
-from proxy.policy.verdict import Completion, State, Verdict
+from proxy.policy.verdict import Completion, Permit, State, Verdict
 
 UNMATCHED = "unmatched"
 """The route name of requests that no route takes: they are forwarded."""
@@ -233,15 +232,16 @@ class Engine:
             self._admit(verdict, now)
         return verdict
 
-    def _admit(self, verdict: Verdict, now: float) -> None:
-        """Takes all the permits it needs at once; or none, and a place in a queue; or refuses."""
-        for concurrency, key in verdict.wanted:
-            if not concurrency.limiter.has_room(key):
+    def _admit(self, verdict: Verdict, now: float, offered: Permit | None = None) -> None:
+        """Takes all the permits it needs at once; or none, and a place in a queue; or refuses.
+
+        `offered` is the one that it has waited for: it is free, though others may wait for it.
+        """
+        for permit in verdict.wanted:
+            concurrency, key = permit
+            if permit != offered and not concurrency.limiter.has_room(key):
                 self._queue(verdict, concurrency, key, now)
                 return
-        self._take(verdict, now)
-
-    def _take(self, verdict: Verdict, now: float) -> None:
         for concurrency, key in verdict.wanted:
             concurrency.counters.admitted += 1
             concurrency.limiter.acquire(key)
@@ -276,19 +276,12 @@ class Engine:
         while (waiter := limiter.next_waiter(key, now)) is not None:
             if not isinstance(waiter, Verdict) or waiter.queued_in is None:
                 raise AssertionError("only waiting verdicts are queued")
-            here, waiter.queued_in = waiter.queued_in, None
+            offered, waiter.queued_in = waiter.queued_in, None
             if waiter.wait_until <= now:
                 self._give_back(waiter, now)
-                self._refuse_by(waiter, here[0], Reason.QUEUE_TIMEOUT, now)
+                self._refuse_by(waiter, offered[0], Reason.QUEUE_TIMEOUT, now)
             else:
-                lacking = next(
-                    (w for w in waiter.wanted if w != here and not w[0].limiter.has_room(w[1])),
-                    None,
-                )
-                if lacking is None:
-                    self._take(waiter, now)
-                else:
-                    self._queue(waiter, *lacking, now)
+                self._admit(waiter, now, offered)
             waiter.wake()
 
     def _give_back(self, verdict: Verdict, now: float) -> None:
@@ -334,7 +327,7 @@ def _ask_shadows(verdict: Verdict, now: float) -> None:
                 fits = limiter.in_flight_of(key) < limiter.spec.concurrency + limiter.spec.queue
                 if fits:
                     limiter.acquire(key)
-                    verdict.holds.append((cast("LiveLimit[ConcurrencyLimiter]", shadow), key))
+                    verdict.holds.append((shadow, key))
             case RateLimiter() as limiter:
                 fits = limiter.check(key, now) == 0.0
                 if fits:
@@ -353,7 +346,8 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
     """What holds for `route` on `listener`, whose own limits come first."""
     # What is shadow is read from the new rules: a limiter has its old spec until the swap.
     specs = rules.snapshot.limits
-    enforced, shadows = [], []
+    enforced: list[AnyLimit] = []
+    shadows: list[AnyLimit] = []
     for name in dict.fromkeys((*listener.limits, *route.limits)):
         (shadows if specs[name].shadow else enforced).append(rules.limits[name])
     return Guard(

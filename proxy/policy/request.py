@@ -39,12 +39,8 @@ class Request:
         self.parameters: dict[str, str] = {}
 
     def header(self, name: bytes) -> bytes | None:
-        """The values of the field `name` (lower case), joined by commas; None when absent.
-
-        RFC 9110 section 5.3: repeated fields mean the same as one with a list.
-        """
-        values = [value for field, value in self.fields if field.lower() == name]
-        return b", ".join(values) if values else None
+        """The value of the field `name` (lower case); None when absent or ambiguous."""
+        return _agreed([value for field, value in self.fields if field.lower() == name])
 
     def cookie(self, name: bytes) -> bytes | None:
         """The value of the cookie `name` (RFC 6265 section 4.2); None when absent or ambiguous."""
@@ -72,7 +68,7 @@ class Request:
 
 
 def _agreed(values: list[bytes]) -> bytes | None:
-    """The value that all are; None when they differ: the upstream may take the first or the last,
-    so neither tells what will be asked of it.
+    """The value that all are; None when they differ, for one upstream takes the first and
+    another the last.
     """
     return values[0] if values and values.count(values[0]) == len(values) else None

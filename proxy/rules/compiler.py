@@ -78,7 +78,7 @@ def compile_rules(
         limits=limits,
         answers=table.by_reason(rules.fallback),
         server=ServerSpec(rules.server.max_connections, rules.server.drain_timeout),
-        admin=AdminSpec(rules.admin.bind.host, rules.admin.bind.port, rules.admin.token),
+        admin=AdminSpec(rules.admin.bind.host, rules.admin.bind.port, rules.admin.token or None),
         logs=LogSpec(
             rules.logs.format,
             rules.logs.level,

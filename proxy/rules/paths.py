@@ -49,7 +49,7 @@ class PatternTree(Generic[T]):
             if not pattern.rest:
                 yield from self._here
             return
-        segment = pattern.segments[start]
-        for segment in (None,) if segment is None else (segment, None):
+        # A parameter takes what a literal takes; no literal takes all that a parameter takes.
+        for segment in dict.fromkeys((pattern.segments[start], None)):
             if segment in self._inner:
                 yield from self._inner[segment].covering(pattern, start + 1)

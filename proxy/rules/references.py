@@ -175,7 +175,9 @@ def _dead_routes(data: Value) -> Found:
             first
             for first, first_methods, first_hosts in islice(candidates, MOST_CANDIDATES)
             if (not first_methods or (methods and methods <= first_methods))
-            and (not first_hosts or all(first_hosts & set(_wider(host)) for host in hosts))
+            and (
+                not first_hosts or (hosts and all(first_hosts & {*_wider(host)} for host in hosts))
+            )
         ]
         if earlier:
             message = f"never matches: routes[{min(earlier)}] takes everything before it"
@@ -191,11 +193,13 @@ def _taken(route: Value) -> tuple[Pattern, frozenset[str], frozenset[str]] | Non
     if not isinstance(route, dict) or not isinstance(match, dict | None):
         return None
     # A misspelt key does not mean that the route takes everything.
-    if (match or {}).keys() - {"path", "methods", "hosts"} or (not match and nearest("match", route)):
+    if (match or {}).keys() - {"path", "methods", "hosts"} or (
+        "match" not in route and nearest("match", route)
+    ):
         return None
     path = _parsed(paths.pattern, get(match, "path") or "/**")
     methods, hosts = _texts(match, "methods"), _texts(match, "hosts")
-    if path is None or methods is None or hosts is None:
+    if path is None or methods is None or hosts is None or any(len(host) > 253 for host in hosts):
         return None
     if "get" in methods:
         methods |= {"head"}

@@ -13,7 +13,6 @@ Finding = tuple[tuple[Step, ...], str, bool]
 """A path, a message, and whether the key is at fault and not its value."""
 
 _WHAT = {
-    "string_type": "text; put it in quotes if it is meant as text",
     "int_type": "a whole number",
     "bool_type": "true or false",
     "list_type": "a list",
@@ -71,6 +70,9 @@ def _message(error: ErrorDetails) -> str:
         return str(context["error"])
     if value is None:
         return "has no value"
+    if kind == "string_type":
+        # The value stays unsaid: it may be a token that is made of digits.
+        return "is not text; put it in quotes if it is meant as text"
     if kind in _WHAT:
         return f"{shown(value)} is not {_WHAT[kind]}"
     if kind == "literal_error":

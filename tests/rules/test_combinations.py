@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.documents import Table, report, write
+from tests.rules.documents import SHORTEST, Table, loaded, report, write
 
 BAD: Table = {
     "combinations that can't be": (
@@ -42,3 +42,48 @@ def test_keys_that_do_not_fit_are_reported(name: str, tmp_path: Path) -> None:
     text, expected = BAD[name]
 
     assert report(write(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("admin", "expected"),
+    [
+        (
+            "{bind: '0.0.0.0:9901'}",
+            ["4:15: admin.bind: others can reach this address: set a token"],
+        ),
+        (
+            "{bind: '[::]:9901', token: ''}",
+            ["4:15: admin.bind: others can reach this address: set a token"],
+        ),
+        (
+            "{bind: 'x.example:9', token: a b}",
+            ["4:37: admin.token: must be printable ASCII without spaces"],
+        ),
+    ],
+)
+def test_an_admin_address_that_others_reach_needs_a_token(
+    tmp_path: Path, admin: str, expected: list[str]
+) -> None:
+    assert report(write(tmp_path, f"{SHORTEST}admin: {admin}\n")) == expected
+    assert (
+        loaded(tmp_path, "admin: {bind: '0.0.0.0:9901', token: secret}\n").admin.token == "secret"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("{concurrency: 5, queue: 5}", "queue: needs a queue_timeout"),
+        ("{concurrency: 5, queue_timeout: 1s}", "queue_timeout: has no effect without a queue"),
+        ("{concurrency: 5, queue: 0, order: fifo}", "order: has no effect without a queue"),
+        ("{rate: 5/s, max_keys: 5}", "max_keys: has no effect without per"),
+    ],
+)
+def test_a_limit_s_keys_need_each_other_wherever_it_stands(
+    tmp_path: Path, limit: str, message: str
+) -> None:
+    text = f"limits: {{a: {limit}}}\nroutes: [{{name: r, limits: [{limit}]}}]\n"
+
+    lines = [line.partition(" ")[2] for line in report(write(tmp_path, SHORTEST + text))]
+
+    assert lines == [f"limits.a.{message}", f"routes[0].limits[0].{message}"]

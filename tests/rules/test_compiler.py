@@ -218,3 +218,8 @@ def test_limits_of_listeners_and_routes_of_one_name_are_apart(tmp_path: Path) ->
 
     assert snapshot.listeners[0].limits == ("listener/a/rate",)
     assert snapshot.routes[0].limits == ("a/rate",)
+
+
+def test_an_empty_token_is_none(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "admin: {token: '${TOKEN:-}'}\n").admin.token is None
+    assert loaded(tmp_path, "admin: {token: '${TOKEN:-}'}\n", {"TOKEN": "12"}).admin.token == "12"

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.documents import Table, report, write
+from proxy.rules.load import load
+from proxy.rules.problems import RulesError
+from tests.rules.documents import SHORTEST, Table, report, write
 
 BAD: Table = {
     "limits that are none": (
@@ -179,3 +181,49 @@ def test_parts_that_do_not_fit_are_reported(name: str, tmp_path: Path) -> None:
     text, expected = BAD[name]
 
     assert report(write(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "dead"),
+    [
+        ("{path: /a}", "{path: /a}", True),
+        ("{path: /a}", "{path: /b}", False),
+        ("{}", "{path: /a, methods: [GET], hosts: [x]}", True),
+        ("{path: /a, methods: [GET]}", "{path: /a}", False),
+        ("{path: /a, methods: [GET]}", "{path: /a, methods: [HEAD]}", True),
+        ("{path: /a, methods: [HEAD]}", "{path: /a, methods: [GET]}", False),
+        ("{path: /a, methods: [GET, POST]}", "{path: /a, methods: [POST]}", True),
+        ("{path: /a, hosts: [x.y]}", "{path: /a}", False),
+        ("{path: /a, hosts: [x.y, z]}", "{path: /a, hosts: [X.y]}", True),
+        ("{path: /a, hosts: [x.y]}", "{path: /a, hosts: [x.y, z]}", False),
+        ('{path: /a, hosts: ["*.y"]}', "{path: /a, hosts: [w.x.y]}", True),
+        ('{path: /a, hosts: ["*.y"]}', "{path: /a, hosts: [y]}", False),
+        ('{path: /a, hosts: ["*.y"]}', '{path: /a, hosts: ["*.x.y"]}', True),
+        ('{path: /a, hosts: ["*.x.y"]}', '{path: /a, hosts: ["*.y"]}', False),
+        # What is misspelt does not take everything.
+        ("{pth: /a}", "{path: /a}", False),
+        ("/a", "{path: /a}", False),
+    ],
+)
+def test_a_route_is_dead_only_where_that_is_sure(
+    tmp_path: Path, first: str, later: str, dead: bool
+) -> None:
+    routes = f"routes: [{{name: a, match: {first}}}, {{name: b, match: {later}}}]\n"
+    path = write(tmp_path, SHORTEST + routes)
+
+    try:
+        load(path, {})
+    except RulesError as error:
+        found = [problem.message for problem in error.problems if problem.key == "routes[1]"]
+    else:
+        found = []
+    assert found == (["never matches: routes[0] takes everything before it"] if dead else [])
+
+
+def test_many_hosts_of_one_path_do_not_hide_a_dead_route(tmp_path: Path) -> None:
+    hosts = [*range(300), 7]
+    routes = "".join(f"  - {{name: r{n}, match: {{hosts: [h{h}]}}}}\n" for n, h in enumerate(hosts))
+
+    assert report(write(tmp_path, f"{SHORTEST}routes:\n{routes}")) == [
+        "305:5: routes[300]: never matches: routes[7] takes everything before it"
+    ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.documents import Table, report, write
+from tests.rules.documents import SHORTEST, Table, report, write
 
 BAD: Table = {
     "values of the wrong form": (
@@ -84,3 +84,20 @@ def test_what_the_schema_finds_is_said_in_words(name: str, tmp_path: Path) -> No
     text, expected = BAD[name]
 
     assert report(write(tmp_path, text)) == expected
+
+
+def test_a_token_of_digits_is_not_told(tmp_path: Path) -> None:
+    text = SHORTEST + "admin:\n  token: ${TOKEN}\n"
+
+    assert report(write(tmp_path, text), {"TOKEN": "123456"}) == [
+        "5:10: admin.token: is not text; put it in quotes if it is meant as text"
+    ]
+
+
+def test_a_misspelt_key_is_not_missing_as_well(tmp_path: Path) -> None:
+    text = SHORTEST.replace("{url:", "{ulr:") + "routes: [{nam: a}]\n"
+
+    assert report(write(tmp_path, text)) == [
+        '3:20: upstreams.shop.ulr: unknown key; did you mean "url"?',
+        '4:11: routes[0].nam: unknown key; did you mean "name"?',
+    ]
