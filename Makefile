@@ -7,7 +7,7 @@
 
 PYTHON ?=
 SHOP := http://127.0.0.1:8080
-URLS ?= $(SHOP)/ $(SHOP)/items/1 $(SHOP)/items/1 $(SHOP)/items/2 $(SHOP)/recommendations
+URLS ?= $(SHOP)/ $(SHOP)/items/1 $(SHOP)/items/1 $(SHOP)/items/2 $(SHOP)/items/3
 RATE ?= 2000
 DURATION ?= 20
 
