@@ -92,8 +92,7 @@ class AnswerTable:
             for language, path in page.html.items():
                 yield HTML, language, self._templates[path]
         elif bundled:
-            html = name if name in BUNDLED_PAGES else default_page(reason)
-            yield HTML, "", _bundled(f"{html}.html")
+            yield HTML, "", _bundled(f"{_bundled_html(name, reason)}.html")
         if page.text is not None:
             yield TEXT, "", self._templates[page.text]
         elif bundled:
@@ -132,6 +131,16 @@ class AnswerTable:
     def _same(self, value: T) -> T:
         """The first value equal to this one, so that equal ones are kept and sent once."""
         return self._known.setdefault(value, value)  # type: ignore[return-value]
+
+
+def _bundled_html(name: str, reason: Reason) -> str:
+    """The bundled page that stands in for a page's own HTML: itself, if it is bundled.
+
+    But `busy` promises that nothing was ordered, which nobody knows once the upstream was asked.
+    """
+    fitting = default_page(reason)
+    unknown = name == "busy" and fitting == "trouble"
+    return name if name in BUNDLED_PAGES and not unknown else fitting
 
 
 def _page_name(reason: Reason, fallbacks: tuple[Fallback, ...]) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.policy.answers import Answer, Form
 from proxy.policy.reasons import REQUEST_AT_FAULT, RETRY_LATER, Reason
-from proxy.rules.answers import default_page
+from proxy.rules.answers import AnswerTable, default_page
+from proxy.rules.schema import Fallback
 from tests.rules.documents import loaded
 
 
@@ -230,3 +231,14 @@ def test_a_thousand_routes_share_their_answers(tmp_path: Path) -> None:
     assert first[Reason.BAD_REQUEST] is snapshot.answers[Reason.BAD_REQUEST]
     heads = {id(each.head) for answer in first.values() for each in answer.forms}
     assert len(heads) == len(Reason) * 3
+
+
+def test_busy_never_promises_that_nothing_was_ordered_once_the_upstream_was_asked() -> None:
+    answers = AnswerTable({}, {}).by_reason(Fallback(page="busy"))
+
+    def html(reason: Reason) -> bytes:
+        forms = answers[reason].unsafe_forms or answers[reason].forms
+        return next(b"".join(form.body) for form in forms if form.media_type == "text/html")
+
+    assert b"nothing was ordered" in html(Reason.RATE).lower()
+    assert b"nothing was ordered" not in html(Reason.UPSTREAM_TIMEOUT).lower()

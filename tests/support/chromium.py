@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -97,7 +96,7 @@ class _Connection:
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
         if session is not None:
             message["sessionId"] = session
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         if self._reader.done():
             raise BrowserError("Chromium has gone")
@@ -145,6 +144,7 @@ class Page:
         self._session = session
         self._user_agent = user_agent
         self._loaded = asyncio.Event()
+        self._closing: list[asyncio.Task[dict[str, Any]]] = []  # dialogs: they stop the page
         self.sent: list[Sent] = []
         self.faults: list[str] = []
 
@@ -162,6 +162,9 @@ class Page:
                 self._loaded.set()
             case "Page.javascriptDialogOpening":
                 self.faults.append(f"dialog: {event['message'] or event['type']}")
+                self._closing.append(
+                    asyncio.create_task(self.command("Page.handleJavaScriptDialog", accept=False))
+                )
             case "Runtime.exceptionThrown":
                 details = event["exceptionDetails"]
                 thrown = details.get("exception", {}).get("description", details["text"])
@@ -263,10 +266,10 @@ class Page:
         """Switch JavaScript on or off for the documents opened from now on."""
         await self.command("Emulation.setScriptExecutionDisabled", value=not enabled)
 
-    async def screenshot(self, path: Path) -> None:
-        """Write what the screen shows to `path`, as PNG."""
+    async def screenshot(self) -> bytes:
+        """What the screen shows, as PNG."""
         shot = await self.command("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
 
 
 class Chromium:
