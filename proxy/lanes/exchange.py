@@ -104,14 +104,16 @@ class Exchange:
         if keep_alive and await self._skip_body() and not self.services.engine.draining:
             connection.feed.next()
             return True
-        if self.status and not connection.feed.quiet:
-            # Closing with bytes unread would reset the connection, and the answer with it.
+        if self.status:
             await connection.feed.discard()
         connection.expect_end()
         return False
 
     async def _skip_body(self) -> bool:
         """Reads the rest of a body; False when it does not come soon."""
+        if self.incoming.body.is_eof():
+            self.incoming.body.read_nowait()
+            return True
         try:
             async with asyncio.timeout(LONGEST_DISCARD):
                 while await self.incoming.body.read():

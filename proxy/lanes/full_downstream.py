@@ -8,6 +8,7 @@ its parser's place.
 
 import asyncio
 import logging
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -27,8 +28,12 @@ from proxy.wire.errors import BadMessage, HeadTooLarge, UnsupportedCoding
 from proxy.wire.grammar import Field
 from proxy.wire.request_head import RequestHead, RequestHeadReader
 
-MOST_DISCARDED_BYTES = 1 << 20
-"""Read and dropped of a refused upload, at most, so that its client gets to read the answer."""
+MOST_DISCARDED_BYTES = 16 << 20
+"""Read and dropped of a refused upload, at most, so that its client gets to read the answer.
+
+More than the kernels hold of it on both sides (tcp_wmem and tcp_rmem let it be 10 MiB): a client
+that looks for an answer while it sends is sure to have found it by then.
+"""
 
 LONGEST_DISCARD = 2.0
 """Seconds that the discarding may take."""
@@ -134,11 +139,6 @@ class RequestFeed:
         """Whether the connection is between two requests."""
         return self._phase is Phase.HEAD and not self.in_head
 
-    @property
-    def quiet(self) -> bool:
-        """Whether the client has sent one request to its end, and nothing after it."""
-        return self._phase is Phase.ANSWERING and not self._ahead
-
     def feed_data(self, data: bytes) -> tuple[list[tuple[Incoming, ByteQueue]], bool, bytes]:
         """Of aiohttp's parser: the requests that `data` completes, at most one."""
         incoming: Incoming | None = None
@@ -188,9 +188,15 @@ class RequestFeed:
         return self._queue
 
     async def discard(self) -> None:
-        """Reads and drops what still comes: until the client closes, for a bounded while."""
+        """Sends the end of our side, then reads and drops what comes until the client closes, for
+        a bounded while.
+
+        Closing with bytes unread, or before the last have come, would reset the connection, and
+        the answer would be lost with it (RFC 9112 section 9.6).
+        """
         self._phase = Phase.DISCARD
-        self._connection.half_close()
+        if not self._connection.half_close():
+            return
         self._connection.resume_transport()
         self._discard_done = self._loop.create_future()
         timer = self._loop.call_later(LONGEST_DISCARD, self._end_discard)
@@ -337,10 +343,26 @@ class DownstreamConnection(web.RequestHandler):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
             self.transport.abort()
 
-    def half_close(self) -> None:
-        """Send the end of our side; the client's may go on."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+    def notice_departure(self) -> None:
+        """Cut the connection if it was reset while nothing was read from it.
+
+        While a slow upstream keeps the transport paused, only the kernel knows.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing() or transport.is_reading():
+            return
+        poll = select.poll()
+        # No events: an error and a hang-up are always told.
+        poll.register(transport.get_extra_info("socket").fileno(), 0)
+        if poll.poll(0):
+            transport.abort()
+
+    def half_close(self) -> bool:
+        """Send the end of our side; the client's may go on. False when nobody is there."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        self.transport.write_eof()
+        return True
 
     def pause_transport(self) -> None:
         """Stop reading: the client sends faster than it is answered."""

@@ -6,6 +6,8 @@ addresses, TLS, a pool), and a connection takes any parser: `ResponseFeed`.
 """
 
 import asyncio
+import contextlib
+import os
 import select
 import ssl
 from collections import deque
@@ -33,6 +35,9 @@ MAX_HEAD_BYTES = 262144
 
 LONGEST_FLUSH = 5.0
 """Seconds that an upstream has to take a tunnel's last bytes before its connection is cut."""
+
+MOST_UNREAD_BYTES = 1 << 20
+"""Read from a connection that is lost already: enough for the answer to a refused upload."""
 
 MOST_INTERIM_RESPONSES = 32
 """1xx responses before a final one, so that they can't go on for ever."""
@@ -103,6 +108,7 @@ class ResponseFeed:
 
     def feed_eof(self) -> None:
         """Of aiohttp's payload parsers: the connection is lost. It will know how in a moment."""
+        self.feed_data(_unread(self._protocol.transport))
         self._loop.call_soon(self._lost)
 
     def _feed(self, data: bytes) -> None:
@@ -192,10 +198,6 @@ class UpstreamConnection:
         """Sends `data`. Raises UpstreamError when the upstream takes nothing for too long, and
         ConnectionError when it has gone.
         """
-        if _is_readable(self.transport):
-            # A failed write closes the transport at once, and what it has not read is lost: the
-            # answer of an upstream that refuses an upload and closes. So that goes first.
-            await asyncio.sleep(0)
         if self.transport.is_closing():
             raise ConnectionResetError("the upstream has gone")
         self.transport.write(data)
@@ -327,6 +329,22 @@ def tls_context(spec: TlsSpec | None) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _unread(transport: asyncio.Transport | None) -> bytes:
+    """What a lost connection still has to read.
+
+    A failed write ends a transport at once, whatever it could have read: the answer, say, of an
+    upstream that refuses an upload and closes.
+    """
+    if transport is None or transport.get_extra_info("sslcontext") is not None:
+        return b""
+    descriptor = transport.get_extra_info("socket").fileno()
+    data = bytearray()
+    with contextlib.suppress(OSError):
+        while len(data) < MOST_UNREAD_BYTES and (piece := os.read(descriptor, 65536)):
+            data += piece
+    return bytes(data)
 
 
 def _is_readable(transport: asyncio.Transport | None) -> bool:

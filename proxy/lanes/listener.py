@@ -2,6 +2,7 @@
 
 import asyncio
 from time import monotonic
+from typing import cast
 
 from proxy.lanes.full import FullLane
 from proxy.lanes.services import Services
@@ -17,6 +18,9 @@ MOST_TURNED_AWAY = 256
 """Connections over the limit that are kept a moment, so that their clients read the answer."""
 
 TURN_AWAY_SECONDS = 1.0
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks after clients that have left while their bytes were not read."""
 
 
 class Listener:
@@ -41,6 +45,7 @@ class Listener:
             self._accept, self._spec.host, self._spec.port, backlog=BACKLOG, reuse_address=True
         )
         host, port, *_ = self._server.sockets[0].getsockname()
+        self._look_after_clients()
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
@@ -59,6 +64,11 @@ class Listener:
         """Cuts all connections."""
         for connection in self._lane.clients():
             connection.abort()
+
+    def _look_after_clients(self) -> None:
+        for connection in self._lane.clients():
+            connection.notice_departure()
+        self._loop.call_later(LOOK_INTERVAL, self._look_after_clients)
 
     def _accept(self) -> asyncio.Protocol:
         self.accepted += 1
@@ -79,7 +89,8 @@ class TurnAway(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio's protocol."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's is one
+        # uvloop's are not of asyncio's class.
+        transport = cast("asyncio.Transport", transport)
         engine, now = self._services.engine, monotonic()
         verdict = engine.reject(self._listener, Reason.CONNECTIONS, now)
         answer = verdict.guard.answers[Reason.CONNECTIONS]

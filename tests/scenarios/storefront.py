@@ -9,12 +9,15 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from tests.support.http_origin import block
 from tests.support.messages import Response
 from tests.support.origin import RawOrigin, Script
 from tests.support.planb import PlanB
 from tests.support.raw_client import RawClient, fetch, request_head
 
-_TRACEBACK = re.compile("^Traceback|never retrieved|Exception ignored", re.MULTILINE)
+_TRACEBACK = re.compile(
+    '^Traceback|never retrieved|Exception ignored|"level": "error"', re.MULTILINE
+)
 
 
 def rules(url: str, *, listener: str = "", upstream: str = "", more: str = "") -> str:
@@ -70,6 +73,13 @@ class Storefront:
         log = self.planb.log_text()
         assert not _TRACEBACK.search(log), log
 
+    async def until_metric(self, value: float, name: str, **labels: str) -> None:
+        """Wait until the metric `name` has this value; fails after a while."""
+        ends_at = time.monotonic() + 10.0
+        while (now := await self.planb.metric(name, **labels)) != value:
+            assert time.monotonic() < ends_at, f"{name} is {now}"
+            await asyncio.sleep(0.01)
+
     async def _held(self) -> dict[str, float]:
         metric = self.planb.metric
         held = {
@@ -91,6 +101,17 @@ async def storefront(
     text = rules(f"http://127.0.0.1:{port}", listener=listener, upstream=upstream, more=more)
     async with PlanB(text, directory) as planb:
         yield Storefront(planb, port)
+
+
+async def send_until_stuck(client: RawClient, most: int) -> int:
+    """Send until the other side takes no more, or `most` bytes: how many it took."""
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < most:
+            async with asyncio.timeout(0.5):
+                await client.send(block(1 << 16))
+            sent += 1 << 16
+    return sent
 
 
 def _free_port() -> int:

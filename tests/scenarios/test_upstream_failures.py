@@ -7,7 +7,6 @@ import pytest
 import pytest_asyncio
 
 from tests.scenarios.storefront import Storefront, storefront
-from tests.support.messages import PeerLeftError
 from tests.support.origin import Peer, Script, answering, ok
 from tests.support.raw_client import request_head
 

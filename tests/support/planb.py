@@ -175,11 +175,11 @@ class PlanB:
         fresh.write_text(complete(rules))
         fresh.replace(self.file)
 
-    async def admin(self, method: str, target: str, *lines: str) -> Response:
+    async def admin(self, method: str, target: str, *lines: str, within: float = 5.0) -> Response:
         """Ask the admin address: `await planb.admin("POST", "/-/reload")`."""
         lengths = () if method in ("GET", "HEAD") else ("Content-Length: 0",)
         data = request_head(method, target, *lines, *lengths, host=f"127.0.0.1:{self.admin_port}")
-        return await fetch(self.admin_port, data, method=method)
+        return await fetch(self.admin_port, data, method=method, within=within)
 
     async def metrics(self) -> Metrics:
         """All samples of `/metrics`."""

@@ -1,0 +1,39 @@
+from collections.abc import Sequence
+
+from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.counters import RouteCounters
+from proxy.policy.guard import AnyLimit, Guard, LiveLimit
+from proxy.policy.pace import PaceLimiter
+from proxy.policy.rate import RateLimiter
+from tests.policy.guarded import ANSWERS, CLIENT, concurrency, pace, rate, request
+
+
+def guard(enforced: Sequence[AnyLimit] = (), shadows: Sequence[AnyLimit] = ()) -> Guard:
+    return Guard("front", "all", enforced, shadows, RouteCounters(), ANSWERS, None)
+
+
+def test_limits_stand_by_kind_and_in_their_order() -> None:
+    first, second = LiveLimit(RateLimiter(rate("1", 1))), LiveLimit(RateLimiter(rate("2", 1)))
+    paced = LiveLimit(PaceLimiter(pace("3", 1, 1.0)))
+    places = LiveLimit(ConcurrencyLimiter(concurrency("4", 1)))
+    made = guard([first, places, paced, second])
+    assert made.rates == [first, second]
+    assert made.paces == [paced]
+    assert made.concurrencies == [places]
+
+
+def test_shadows_of_all_kinds_stand_apart() -> None:
+    dry = LiveLimit(RateLimiter(rate("dry", 1, shadow=True)))
+    real = LiveLimit(RateLimiter(rate("real", 1)))
+    made = guard([real], [dry])
+    assert (made.rates, list(made.shadows)) == ([real], [dry])
+
+
+def test_a_limit_without_per_counts_all_requests_alike() -> None:
+    limit = LiveLimit(RateLimiter(rate("limit", 1)))
+    assert limit.key(request(client="192.0.2.1")) == limit.key(request(client="192.0.2.2"))
+
+
+def test_a_limit_with_per_counts_by_it() -> None:
+    limit = LiveLimit(RateLimiter(rate("limit", 1, per=CLIENT)))
+    assert limit.key(request(client="192.0.2.1")) != limit.key(request(client="192.0.2.2"))

@@ -1,0 +1,111 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.lanes.services import Entry
+from proxy.ops.access_log import AccessLog, AccessRecord
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import LogSpec, UpstreamSpec
+from proxy.policy.verdict import Completion
+from proxy.readings import Readings, Recorder
+from proxy.wire.request_head import RequestHead, RequestHeadReader
+from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
+
+
+def readings(engine: Guarded, upstreams: list[Any] | None = None) -> Readings:
+    services: Any = SimpleNamespace(engine=engine, upstreams=upstreams or [])
+    listener: Any = SimpleNamespace(name="front", address="[::1]:1", connections=2, accepted=9)
+    return Readings(services, [listener])
+
+
+def test_limits_of_every_kind_are_shown_as_they_are() -> None:
+    engine = Guarded(
+        snapshot(
+            rate("rate", 1e-9, burst=5),
+            rate("keyed", 1e-9, burst=5, per=CLIENT),
+            pace("pace", 1e9, 1.0, shadow=True),
+            concurrency("places", 1, queue=3),
+        )
+    )
+    engine.ask(0.0)
+    engine.ask(0.0)
+    shown = {each.name: each for each in readings(engine).limits()}
+    assert [each.kind for each in shown.values()] == ["rate", "rate", "pace", "concurrency"]
+    assert (shown["rate"].capacity, shown["rate"].tokens, shown["rate"].keys) == (5, 3, None)
+    assert (shown["keyed"].tokens, shown["keyed"].keys) == (None, 1)
+    assert [each.shadow for each in shown.values()] == [False, False, True, False]
+    places = shown["places"]
+    assert (places.capacity, places.in_flight, places.waiting) == (1, 1, 1)
+    assert shown["rate"].counters.admitted == 2
+
+
+def test_routes_are_shown_with_the_unmatched() -> None:
+    engine = Guarded(snapshot(routes={"a": []}))
+    engine.admits(0.0, "/a")
+    assert {name: route.total for name, route in readings(engine).routes()} == {
+        "unmatched": 0,
+        "a": 1,
+    }
+
+
+def test_listeners_and_upstreams_are_shown() -> None:
+    specs = UpstreamSpec("shop", "::1", 80), UpstreamSpec("own", "", 0, unix_path="/run/shop")
+    upstreams = [SimpleNamespace(spec=spec, in_use=1, idle=2, connects=3) for spec in specs]
+    shown = readings(Guarded(snapshot()), upstreams)
+    (listener,) = shown.listeners()
+    assert (listener.name, listener.address) == ("front", "[::1]:1")
+    assert [each.address for each in shown.upstreams()] == ["::1:80", "/run/shop"]
+
+
+class _Log(AccessLog):
+    def __init__(self) -> None:
+        super().__init__(LogSpec(), lambda _: None)
+        self.records: list[AccessRecord] = []
+
+    def write(self, record: AccessRecord) -> None:
+        self.records.append(record)
+
+
+def _head(user_agent: bytes) -> RequestHead:
+    reader = RequestHeadReader(65536)
+    head = reader.feed(b"GET /a?b HTTP/1.1\r\nHost: shop\r\nuser-AGENT: %b\r\n\r\n" % user_agent)
+    assert head is not None
+    return head
+
+
+def recorded(call: Call, completion: Completion, head: RequestHead | None) -> AccessRecord:
+    log = _Log()
+    entry = Entry(call.verdict, completion, head, "192.0.2.1", 0.1, 2, 3, "why")
+    Recorder(log).write(entry)
+    return log.records[0]
+
+
+@pytest.mark.parametrize(
+    ("completion", "word", "reason"),
+    [
+        (Completion(200, 0.1, 0.01), "forwarded", None),
+        (Completion(0, 0.1, 0.01), "abandoned", None),
+        (Completion(502, 0.1, 0.01, Reason.UPSTREAM_ERROR), "failed", Reason.UPSTREAM_ERROR),
+    ],
+)
+def test_what_was_forwarded_is_written_by_what_became_of_it(
+    completion: Completion, word: str, reason: Reason | None
+) -> None:
+    call = Guarded(snapshot()).ask(0.0)
+    record = recorded(call, completion, _head(b"a\xffb"))
+    assert (record.verdict, record.reason, record.limit) == (word, reason, "")
+    assert (record.method, record.target, record.host) == ("GET", "/a?b", "shop")
+    assert record.user_agent == "a\xffb"
+
+
+def test_a_refusal_is_written_with_its_limit() -> None:
+    engine = Guarded(snapshot(rate("limit", 1)))
+    engine.ask(0.0)
+    record = recorded(engine.ask(0.0), Completion(429, 0.1, 0.1), _head(b""))
+    assert (record.verdict, record.reason, record.limit) == ("refused", Reason.RATE, "limit")
+
+
+def test_what_could_not_be_read_has_no_words() -> None:
+    record = recorded(Guarded(snapshot()).ask(0.0), Completion(400, 0.1, 0.1), None)
+    assert (record.method, record.target, record.user_agent) == ("", "", "")
