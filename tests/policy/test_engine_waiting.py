@@ -131,12 +131,15 @@ def test_a_paced_request_may_have_to_queue_after_its_slot() -> None:
 
 def test_a_paced_request_finds_the_queue_full_after_its_slot() -> None:
     limits = pace("evenly", 10, 1.0), concurrency("places", 1, queue=1)
-    engine = Guarded(snapshot(*limits, routes={"paced": ["evenly", "places"], "free": ["places"]}))
+    routes = {"paced": ["evenly", "places"], "free": ["places"], "even": ["evenly"]}
+    engine = Guarded(snapshot(*limits, routes=routes))
     engine.ask(0.0, "/paced")
     call = engine.ask(0.0, "/paced")
     engine.ask(0.05, "/free")
     call.resume(0.1)
     assert (call.state, call.reason) == (State.REFUSE, Reason.CONCURRENCY)
+    # Its slot is free for another.
+    assert engine.ask(0.1, "/even").state is State.FORWARD
 
 
 def _two_limits(second_queue: int = 1, second_timeout: float = 1.0) -> Guarded:

@@ -204,9 +204,9 @@ async def test_paced_requests_reach_the_upstream_at_even_distances(front: Front)
     times = front.origin.times
     gaps = [later - earlier for earlier, later in pairwise(times)]
     print(f"gaps {1000 * min(gaps):.1f} to {1000 * max(gaps):.1f} ms for 20 ms")
-    assert times[-1] - times[0] >= 25 * 0.02 - 0.01
-    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.02, abs=0.004)
-    assert front.origin.excess(50) < 2.5
+    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.02, abs=0.005)
+    # No window holds more than its slots, and what arrived up to 50 ms late before it.
+    assert front.origin.excess(50) <= 1 + 50 * 0.05
 
 
 async def test_a_shadow_limit_is_seen_and_not_felt(front: Front) -> None:
