@@ -78,6 +78,24 @@ MAY_IMPORT_DEMO = _names("__main__ app cli demo")
 
 COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     # module: (the test that covers it, why it has none of its own)
+    "proxy.lanes.errors": ("tests/scenarios/test_upstream_failures.py", "names, no logic"),
+    "proxy.lanes.full": ("tests/scenarios/test_transparency.py", "joins aiohttp to an exchange"),
+    "proxy.lanes.full_downstream": (
+        "tests/scenarios/test_timeouts.py",
+        "aiohttp's protocol: only sockets show what it does",
+    ),
+    "proxy.lanes.full_upstream": (
+        "tests/scenarios/test_upstream_connections.py",
+        "aiohttp's connections: only sockets show what they do",
+    ),
+    "proxy.lanes.listener": ("tests/scenarios/test_refusals.py", "binds and accepts: all sockets"),
+    "proxy.lanes.relay": ("tests/scenarios/test_bodies.py", "moves bytes between two sockets"),
+    "proxy.lanes.services": ("tests/scenarios/test_life_cycle.py", "holds what lanes share"),
+    "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
+    "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),
+    "proxy.ops.status": ("tests/ops/test_admin.py", "seen through the admin address only"),
+    "proxy.wire.errors": ("tests/wire/test_request_head.py", "names, no logic"),
+    "proxy.wire.grammar": ("tests/wire/test_field_section.py", "patterns that readers are made of"),
 }
 
 

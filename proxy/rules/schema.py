@@ -76,7 +76,8 @@ class Server(Section):
 
 _PER = (
     "What is counted by: client_address, header:NAME, cookie:NAME, query:NAME or path:NAME. "
-    "Each value has a limit of its own. Without it all requests share one."
+    "Each value has a limit of its own. Without `per` all requests share one. A request that has "
+    "no such value, or several different ones, counts by its client address."
 )
 _MODE = "shadow counts and reports what the limit would have refused, and refuses nothing."
 

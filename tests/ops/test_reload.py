@@ -108,7 +108,7 @@ class watching:  # noqa: N801 - reads as a word of the `async with`
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - the state is a plain value
+        while not condition():
             await asyncio.sleep(0.01)
 
 

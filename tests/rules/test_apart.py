@@ -93,7 +93,7 @@ async def test_a_child_whose_parent_gives_up_is_killed(
     loading = asyncio.create_task(load_apart(tmp_path / "planb.yaml", ENVIRON))
     started = tmp_path / "started"
     deadline = time.monotonic() + 20
-    while not started.exists() and time.monotonic() < deadline:  # noqa: ASYNC110 - another process writes it
+    while not started.exists() and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
 
     loading.cancel()
