@@ -6,8 +6,8 @@ from time import monotonic
 
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
-from proxy.lanes.full_downstream import LONGEST_DISCARD, Incoming
 from proxy.lanes.relay import Relay
+from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
 from proxy.lanes.services import Entry, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request

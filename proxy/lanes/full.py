@@ -8,7 +8,8 @@ from aiohttp.abc import AbstractStreamWriter
 
 from proxy.lanes.byte_queue import ByteQueue
 from proxy.lanes.exchange import Exchange
-from proxy.lanes.full_downstream import Answered, DownstreamConnection, Incoming
+from proxy.lanes.full_downstream import Answered, DownstreamConnection
+from proxy.lanes.request_feed import Incoming
 from proxy.lanes.services import Services
 
 

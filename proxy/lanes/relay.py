@@ -5,7 +5,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
-from proxy.lanes.full_upstream import ResponseFeed, UpstreamConnection
+from proxy.lanes.full_upstream import UpstreamConnection
+from proxy.lanes.response_feed import ResponseFeed
 from proxy.lanes.tunnel import tunnel
 from proxy.policy.reasons import Reason
 from proxy.policy.verdict import Verdict

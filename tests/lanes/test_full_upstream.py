@@ -1,180 +1,135 @@
-"""ResponseFeed: what an upstream sends in answer to one request."""
+"""The pool: which connection carries a request, and when it closes."""
 
 import asyncio
-from typing import cast
+from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
-from aiohttp.client_proto import ResponseHandler
 
-from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
-from proxy.lanes.full_upstream import MOST_INTERIM_RESPONSES, ResponseFeed
+from proxy.lanes.errors import UpstreamError
+from proxy.lanes.full_upstream import Upstream, UpstreamConnection, tls_context
 from proxy.policy.reasons import Reason
-from tests.lanes.fake_transport import FakeTransport
-
-LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
+from proxy.policy.snapshot import TlsSpec, UpstreamSpec
+from tests.support.origin import Peer, RawOrigin, answering, ok
+from tests.support.raw_client import request_head
 
 
-class Protocol:
-    """As much of aiohttp's connection as its parser knows of it."""
-
-    def __init__(self) -> None:
-        self.transport: FakeTransport | None = FakeTransport()
-        self.error: BaseException | None = None
-
-    def exception(self) -> BaseException | None:
-        return self.error
+@pytest.fixture
+async def origin() -> AsyncIterator[RawOrigin]:
+    async with RawOrigin(answering(ok()), peers_may_leave=True) as running:
+        yield running
 
 
-class Upstream:
-    def __init__(self, method: bytes = b"GET") -> None:
-        self.protocol = Protocol()
-        self.feed = ResponseFeed(
-            cast("ResponseHandler", self.protocol), asyncio.get_running_loop(), method
-        )
-
-    def send(self, data: bytes) -> None:
-        assert self.feed.feed_data(data) == (False, b"")
-
-    async def leave(self, *, reset: bool = False) -> None:
-        # As aiohttp does: the parser first, then the reason.
-        self.protocol.transport = None
-        self.feed.feed_eof()
-        self.protocol.error = (
-            aiohttp.ClientOSError() if reset else aiohttp.ServerDisconnectedError()
-        )
-        await asyncio.sleep(0)
+@pytest.fixture
+async def upstream(origin: RawOrigin) -> AsyncIterator[Upstream]:
+    made = _upstream(origin.port)
+    yield made
+    await made.close()
 
 
-@pytest.mark.parametrize(
-    ("data", "content"),
-    [
-        (LENGTH + b"abc", b"abc"),
-        (CHUNKED + b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc"),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
-    ],
-)
-async def test_a_complete_response_leaves_the_connection_reusable(
-    data: bytes, content: bytes
+def _upstream(port: int) -> Upstream:
+    return Upstream(UpstreamSpec("shop", "127.0.0.1", port), asyncio.get_running_loop())
+
+
+async def _ask(connection: UpstreamConnection) -> None:
+    feed = connection.expect(b"GET")
+    await connection.write(request_head("GET", "/"))
+    assert (await feed.head()).status == 200
+    assert await feed.body.read() == b"ok"
+    assert feed.reusable
+
+
+async def test_a_released_connection_carries_the_next_request(
+    upstream: Upstream, origin: RawOrigin
 ) -> None:
-    upstream = Upstream()
-    for position in range(len(data)):
-        assert not upstream.feed.reusable
-        upstream.send(data[position : position + 1])
-    await upstream.feed.head()
-    assert upstream.feed.body.read_nowait() == content
-    assert upstream.feed.body.is_eof()
-    assert upstream.feed.reusable
+    for _ in range(3):
+        connection = await upstream.connect()
+        assert (upstream.in_use, upstream.idle) == (1, 0)
+        await _ask(connection)
+        connection.release(reusable=True)
+        assert (upstream.in_use, upstream.idle) == (0, 1)
+    assert upstream.connects == len(origin.peers) == 1
 
 
-async def test_a_response_to_head_has_no_body() -> None:
-    upstream = Upstream(b"HEAD")
-    upstream.send(LENGTH)
-    assert (await upstream.feed.head()).length == 3
-    assert upstream.feed.body.is_eof()
-    assert upstream.feed.reusable
+async def test_a_connection_that_is_not_reusable_closes(
+    upstream: Upstream, origin: RawOrigin
+) -> None:
+    connection = await upstream.connect()
+    await connection.write(b"GET / HTTP/1.1\r\n")
+    connection.release(reusable=False)
+    assert (upstream.in_use, upstream.idle) == (0, 0)
+    async with asyncio.timeout(5):
+        while not origin.peers:
+            await asyncio.sleep(0)
+        await origin.peers[0].left.wait()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        LENGTH + b"abcd",
-        CHUNKED + b"0\r\n\r\nx",
-        b"HTTP/1.1 204 No Content\r\n\r\nx",
-        LENGTH.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n") + b"abc",
-        LENGTH.replace(b"1.1", b"1.0") + b"abc",
-    ],
-)
-async def test_a_connection_that_may_be_out_of_step_is_not_reusable(data: bytes) -> None:
-    upstream = Upstream()
-    upstream.send(data)
-    await upstream.feed.head()
-    assert upstream.feed.body.is_eof()
-    assert not upstream.feed.reusable
+async def test_a_pooled_connection_with_unasked_bytes_is_not_used(
+    upstream: Upstream, origin: RawOrigin
+) -> None:
+    first, second = await upstream.connect(), await upstream.connect()
+    for connection in (first, second):
+        await _ask(connection)
+        connection.release(reusable=True)
+    # To one they come before they could be seen, to the other long before.
+    await origin.peers[0].send(b"evil")
+    await asyncio.sleep(0.05)
+    await origin.peers[1].send(b"evil")
+    connection = await upstream.connect()
+    await _ask(connection)
+    connection.release(reusable=True)
+    assert upstream.connects == 3
 
 
-async def test_bytes_that_come_after_the_end_spoil_the_connection() -> None:
-    upstream = Upstream()
-    reusable = []
-    for data in (LENGTH + b"abc", b"x"):
-        upstream.send(data)
-        reusable.append(upstream.feed.reusable)
-    assert reusable == [True, False]
-    assert upstream.feed.body.read_nowait() == b"abc"
+async def test_a_connection_that_is_reset_at_once_is_an_error_of_the_upstream() -> None:
+    async def script(peer: Peer) -> None:
+        peer.reset()
+
+    async with RawOrigin(script) as origin:
+        upstream = _upstream(origin.port)
+        reasons = set()
+        for _ in range(20):
+            try:
+                connection = await upstream.connect()
+            except UpstreamError as error:
+                reasons.add(error.reason)
+            else:
+                feed = connection.expect(b"GET")
+                with pytest.raises(UpstreamError) as caught:
+                    await feed.head()
+                reasons.add(caught.value.reason)
+                with pytest.raises(ConnectionError):
+                    await connection.write(b"x")
+                connection.release(reusable=False)
+            assert upstream.in_use == 0
+        assert reasons == {Reason.UPSTREAM_ERROR}
+        await upstream.close()
 
 
-async def test_interim_heads_come_before_the_final_one() -> None:
-    upstream = Upstream()
-    upstream.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\n\r\n" + LENGTH)
-    assert [(await upstream.feed.head()).status for _ in range(3)] == [100, 103, 200]
-
-
-async def test_there_is_an_end_to_interim_heads() -> None:
-    upstream = Upstream()
-    upstream.send(b"HTTP/1.1 103 E\r\n\r\n" * (MOST_INTERIM_RESPONSES + 1))
-    for _ in range(MOST_INTERIM_RESPONSES):
-        await upstream.feed.head()
-    with pytest.raises(UpstreamError):
-        await upstream.feed.head()
-
-
-async def test_a_close_ends_a_body_without_a_length_and_a_reset_does_not() -> None:
-    closed, reset = Upstream(), Upstream()
-    for upstream in (closed, reset):
-        upstream.send(UNTIL_CLOSE + b"abc")
-        await upstream.feed.head()
-    await closed.leave()
-    await reset.leave(reset=True)
-    assert await closed.feed.body.read() == await reset.feed.body.read() == b"abc"
-    assert await closed.feed.body.read() == b""
-    with pytest.raises(UpstreamError):
-        await reset.feed.body.read()
-    assert not closed.feed.reusable
-
-
-@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 200", b"HTTP/1.1 103 E\r\n\r\n"])
-async def test_leaving_before_the_final_head_fails_it(data: bytes) -> None:
-    upstream = Upstream()
-    upstream.send(data)
-    if data.endswith(b"\r\n\r\n"):
-        await upstream.feed.head()
-    waiting = asyncio.create_task(upstream.feed.head())
+async def test_a_retired_upstream_closes_after_its_last_request(
+    upstream: Upstream, origin: RawOrigin
+) -> None:
+    first = await upstream.connect()
+    await _ask(first)
+    first.release(reusable=True)
+    second, connecting = await upstream.connect(), asyncio.create_task(upstream.connect())
     await asyncio.sleep(0)
-    await upstream.leave()
-    with pytest.raises(UpstreamError) as caught:
-        await waiting
-    assert caught.value.reason is Reason.UPSTREAM_ERROR
+    upstream.retire()
+    third = await connecting
+    for connection in (second, third):
+        await _ask(connection)
+        connection.release(reusable=True)
+    async with asyncio.timeout(5):
+        for peer in origin.peers:
+            await peer.left.wait()
+    assert upstream.idle == 0
 
 
-@pytest.mark.parametrize("data", [LENGTH + b"ab", CHUNKED + b"2\r\nab\r\n"])
-async def test_leaving_within_a_body_fails_it(data: bytes) -> None:
-    upstream = Upstream()
-    upstream.send(data)
-    await upstream.leave()
-    assert await upstream.feed.body.read() == b"ab"
-    with pytest.raises(UpstreamError):
-        await upstream.feed.body.read()
-
-
-async def test_leaving_after_the_end_is_no_failure() -> None:
-    upstream = Upstream()
-    upstream.send(LENGTH + b"abc")
-    await upstream.leave()
-    assert (await upstream.feed.head()).status == 200
-    assert await upstream.feed.body.read() == b"abc"
-    assert await upstream.feed.body.read() == b""
-    assert not upstream.feed.reusable
-
-
-async def test_after_a_failure_nothing_more_is_taken() -> None:
-    upstream = Upstream()
-    error = DownstreamError(Reason.BODY_TOO_LARGE, "too large")
-    upstream.feed.fail(error)
-    upstream.send(LENGTH + b"abc")
-    with pytest.raises(TravelError) as caught:
-        await upstream.feed.head()
-    assert caught.value is error
-    assert upstream.feed.body.read_nowait() == b""
+def test_a_tls_context_believes_as_it_is_told() -> None:
+    assert tls_context(None) is None
+    verifying, believing = tls_context(TlsSpec()), tls_context(TlsSpec(verify=False))
+    assert verifying is not None
+    assert believing is not None
+    assert verifying.check_hostname
+    assert not believing.check_hostname
+    with pytest.raises(OSError, match="No such file"):
+        tls_context(TlsSpec(ca_file="/nowhere/ca.pem"))

@@ -5,10 +5,11 @@ from typing import cast
 
 import pytest
 
-from proxy.lanes import full_downstream
+from proxy.lanes import request_feed
 from proxy.lanes.byte_queue import HIGH_WATER_BYTES
 from proxy.lanes.errors import DownstreamError
-from proxy.lanes.full_downstream import DownstreamConnection, Incoming, RequestFeed
+from proxy.lanes.full_downstream import DownstreamConnection
+from proxy.lanes.request_feed import Incoming, RequestFeed
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from tests.lanes.fake_transport import FakeTransport
@@ -147,7 +148,7 @@ async def test_a_tunnel_begins_with_what_came_early() -> None:
 
 
 async def test_discarding_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_downstream, "LONGEST_DISCARD", 0.01)
+    monkeypatch.setattr(request_feed, "LONGEST_DISCARD", 0.01)
     connection = Connection()
     connection.data_received(POST)
     connection.pause_transport()
@@ -157,7 +158,7 @@ async def test_discarding_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_discarding_ends_when_too_much_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_downstream, "MOST_DISCARDED_BYTES", 1000)
+    monkeypatch.setattr(request_feed, "MOST_DISCARDED_BYTES", 1000)
     connection = Connection()
     connection.data_received(POST)
     discarding = asyncio.create_task(connection.feed.discard())

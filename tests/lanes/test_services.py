@@ -1,0 +1,75 @@
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.lanes.services import Entry, Services, Upstreams
+from proxy.policy.engine import Engine
+from proxy.policy.snapshot import Snapshot, TlsSpec, UpstreamSpec
+
+SHOP = UpstreamSpec("shop", "127.0.0.1", 8000)
+COUPONS = UpstreamSpec("coupons", "127.0.0.1", 8001)
+
+
+class NoLog:
+    def wants(self, *, refused: bool) -> bool:
+        return False
+
+    def write(self, entry: Entry) -> None:
+        raise AssertionError("written unasked")
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[Upstreams]:
+    made = Upstreams(asyncio.get_running_loop())
+    yield made
+    await made.close()
+
+
+async def test_an_unchanged_upstream_keeps_its_connections(upstreams: Upstreams) -> None:
+    upstreams.swap([SHOP, COUPONS])
+    shop, coupons = upstreams["shop"], upstreams["coupons"]
+    upstreams.swap([SHOP, replace(COUPONS, port=8002)])
+    assert upstreams["shop"] is shop
+    assert upstreams["coupons"] is not coupons
+    assert {each.spec.port for each in upstreams} == {8000, 8002}
+
+
+async def test_an_unusable_ca_file_changes_nothing(upstreams: Upstreams) -> None:
+    upstreams.swap([SHOP])
+    shop = upstreams["shop"]
+    broken = replace(COUPONS, tls=TlsSpec(ca_file="/nowhere/ca.pem"))
+    with pytest.raises(OSError, match="No such file"):
+        upstreams.swap([replace(SHOP, port=8002), broken])
+    assert list(upstreams) == [shop]
+
+
+async def test_the_last_connection_s_end_is_told(upstreams: Upstreams) -> None:
+    engine = Engine(Snapshot((), {}), time.monotonic(), random.random)
+    services = Services(engine, upstreams, NoLog())
+    await services.all_closed()
+    services.opened()
+    services.opened()
+    waiting = asyncio.create_task(services.all_closed())
+    await asyncio.sleep(0)
+    services.closed()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    services.closed()
+    await asyncio.wait_for(waiting, 5)
+    assert services.connections == 0
+
+
+async def test_a_date_is_one_for_its_second(
+    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(Snapshot((), {}), 0.0, random.random)
+    services = Services(engine, upstreams, NoLog())
+    monkeypatch.setattr(time, "time", lambda: 784111777.9)
+    assert services.date() == b"Sun, 06 Nov 1994 08:49:37 GMT"
+    assert services.date() is services.date()
+    monkeypatch.setattr(time, "time", lambda: 784111778.0)
+    assert services.date() == b"Sun, 06 Nov 1994 08:49:38 GMT"
