@@ -84,13 +84,8 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/scenarios/test_timeouts.py",
         "aiohttp's protocol: only sockets show what it does",
     ),
-    "proxy.lanes.full_upstream": (
-        "tests/scenarios/test_upstream_connections.py",
-        "aiohttp's connections: only sockets show what they do",
-    ),
     "proxy.lanes.listener": ("tests/scenarios/test_refusals.py", "binds and accepts: all sockets"),
     "proxy.lanes.relay": ("tests/scenarios/test_bodies.py", "moves bytes between two sockets"),
-    "proxy.lanes.services": ("tests/scenarios/test_life_cycle.py", "holds what lanes share"),
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
     "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),
     "proxy.ops.status": ("tests/ops/test_admin.py", "seen through the admin address only"),
