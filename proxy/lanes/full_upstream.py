@@ -6,6 +6,7 @@ addresses, TLS, a pool), and a connection takes any parser: `ResponseFeed`.
 """
 
 import asyncio
+import logging
 import select
 import ssl
 from weakref import WeakSet
@@ -25,6 +26,12 @@ from proxy.policy.snapshot import TlsSpec, UpstreamSpec
 
 LONGEST_FLUSH = 5.0
 """Seconds that an upstream has to take a tunnel's last bytes before its connection is cut."""
+
+WELL_AFTER = 5.0
+"""Seconds without a failure after which an upstream that answers is well: a line in the log for
+each state is enough when it fails now and then."""
+
+log = logging.getLogger(__name__)
 
 
 class UpstreamConnection:
@@ -84,10 +91,12 @@ class Upstream:
         self.spec = spec
         self.in_use = 0
         self.connects = 0
+        self.failures = dict.fromkeys((Reason.UPSTREAM_ERROR, Reason.UPSTREAM_TIMEOUT), 0)
         self._loop = loop
         self._users = 0
         self._retired = False
         self._closing: asyncio.Task[None] | None = None
+        self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
         context = tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business.
@@ -141,7 +150,8 @@ class Upstream:
             except TimeoutError as error:
                 raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no connection in time") from error
             except (aiohttp.ClientError, OSError) as error:
-                raise UpstreamError(Reason.UPSTREAM_ERROR, f"no connection: {error}") from error
+                why = getattr(error, "strerror", None) or str(error)
+                raise UpstreamError(Reason.UPSTREAM_ERROR, f"no connection: {why}") from error
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None  # noqa: S101 - aiohttp clears it with the release
             fresh = protocol not in self._known
@@ -156,6 +166,19 @@ class Upstream:
             connection.close()
             if fresh:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
+
+    def failed(self, error: UpstreamError) -> None:
+        """It did not answer, or not to the end. Told once, until it `answered` for a while."""
+        self.failures[error.reason] += 1
+        if self._failed_at is None:
+            log.warning("upstream %s fails: %s", self.spec.name, error)
+        self._failed_at = self._loop.time()
+
+    def answered(self) -> None:
+        """It answered: well again if the last failure is some time ago."""
+        if self._failed_at is not None and self._loop.time() - self._failed_at >= WELL_AFTER:
+            self._failed_at = None
+            log.info("upstream %s answers again", self.spec.name)
 
     def done(self) -> None:
         """A connection that `connect` gave, or was to give, is not used any more."""

@@ -1,6 +1,7 @@
 """A bound address: accepting connections, turning them away, letting them end."""
 
 import asyncio
+import logging
 from time import monotonic
 from typing import cast
 
@@ -10,6 +11,7 @@ from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion
 from proxy.wire.answer import render
+from proxy.wire.negotiation import choose_form
 
 BACKLOG = 4096
 """Connections that the kernel keeps until we accept them; it takes net.core.somaxconn at most."""
@@ -23,6 +25,15 @@ LOOK_INTERVAL = 1.0
 """Seconds between two looks after clients that have left while their bytes were not read."""
 
 
+WARN_INTERVAL = 10.0
+"""Seconds between two warnings that a listener is full."""
+
+FOR_BROWSERS = b"text/html, */*;q=0.1"
+"""Nobody knows yet what the client accepts. People can't read JSON, programs go by the status."""
+
+log = logging.getLogger(__name__)
+
+
 class Listener:
     """Accepts connections for one listener of the rules."""
 
@@ -32,6 +43,7 @@ class Listener:
         self.name = spec.name
         self.address = ""
         self.accepted = 0
+        self._warn_again_at = 0.0
         self._services = services
         self._spec = spec
         self._loop = loop
@@ -73,8 +85,12 @@ class Listener:
     def _accept(self) -> asyncio.Protocol:
         self.accepted += 1
         services = self._services
-        if services.connections < services.engine.rules.snapshot.server.max_connections:
+        most = services.engine.rules.snapshot.server.max_connections
+        if services.connections < most:
             return self._lane()
+        if (now := monotonic()) >= self._warn_again_at:
+            self._warn_again_at = now + WARN_INTERVAL
+            log.warning("listener %s is full: all %d connections are in use", self.name, most)
         return TurnAway(services, self.name, self._turned_away)
 
 
@@ -97,7 +113,7 @@ class TurnAway(asyncio.Protocol):
         transport.write(
             render(
                 answer,
-                answer.forms[0],
+                choose_form(answer, FOR_BROWSERS, None),
                 date=self._services.date(),
                 retry_after=verdict.retry_after,
                 close=True,

@@ -52,6 +52,13 @@ class Relay:
         Raises TravelError when it could not be relayed: the exchange's `status` tells whether an
         answer has begun.
         """
+        try:
+            return await self._relay()
+        except UpstreamError as error:
+            self._upstream.failed(error)
+            raise
+
+    async def _relay(self) -> bool:
         connection = await self._upstream.connect()
         feed = connection.expect(self._head.method)
         keep_alive = reusable = upgraded = False
@@ -109,6 +116,7 @@ class Relay:
         except TimeoutError:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time") from None
         exchange.upstream_wait = monotonic() - self._sent_at
+        self._upstream.answered()
         return head
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:

@@ -79,8 +79,11 @@ class Engine:
             rules.limits[name] = live
             if count % BUILD_STEP == 0:
                 yield rules
-        for name in (UNMATCHED, *(route.name for route in snapshot.routes)):
+        names = (UNMATCHED, *(route.name for route in snapshot.routes))
+        for count, name in enumerate(names):
             rules.routes[name] = self.rules.routes.get(name) or RouteCounters()
+            if count % BUILD_STEP == 0:
+                yield rules
         unmatched = RouteSpec(UNMATCHED, "/**", answers=snapshot.answers)
         for listener in snapshot.listeners:
             rules.unmatched[listener.name] = _guard(rules, listener, unmatched)
@@ -141,12 +144,14 @@ class Engine:
         verdict = Verdict(self.rules.unmatched[listener], now, _no_one_waits)
         return self._refuse(verdict, reason, now)
 
-    def retry_after(self, answer: Answer, wait: float = 0.0) -> int | None:
-        """Whole seconds for `Retry-After`: `wait`, and on top a draw from the answer's range."""
+    def retry_after(self, answer: Answer, wait: float = 0.0, spread: float = 0.0) -> int | None:
+        """Whole seconds for `Retry-After`: `wait`, and on top a draw from the answer's range, of
+        which the end is put off by `spread`.
+        """
         if answer.retry_after is None:
             return None
         low, high = answer.retry_after
-        return ceil(wait + low + (high - low) * self._jitter())
+        return ceil(wait + low + (high + spread - low) * self._jitter())
 
     def resume(self, verdict: Verdict, now: float) -> None:
         """What `verdict` waited for has come: its slot, or the end of its patience in a queue."""
@@ -192,11 +197,13 @@ class Engine:
         guard = verdict.guard
         # Of several that refuse, the one with the longest wait tells the truth.
         reason: Reason | None = None
+        spread = 0.0
         rates = [(rate, rate.key(request)) for rate in guard.rates]
         for rate, key in rates:
             wait = rate.limiter.check(key, now)
             if wait > 0.0:
                 rate.counters.refused += 1
+                spread = max(spread, rate.spread(now))
                 if wait > verdict.wait:
                     reason, verdict.limit, verdict.wait = Reason.RATE, rate.limiter.spec, wait
         paces: list[tuple[LiveLimit[PaceLimiter], bytes]] = []
@@ -206,12 +213,13 @@ class Engine:
             slot = pacer.check(key, now)
             if (wait := pacer.retry_after(slot)) > 0.0:
                 pace.counters.refused += 1
+                spread = max(spread, pace.spread(now))
                 if wait > verdict.wait:
                     reason, verdict.limit, verdict.wait = Reason.PACE, pacer.spec, wait
             start = max(start, now + slot)
             paces.append((pace, key))
         if reason is not None:
-            return self._refuse(verdict, reason, now)
+            return self._refuse(verdict, reason, now, spread)
         for concurrency in guard.concurrencies:
             limiter, key = concurrency.limiter, concurrency.key(request)
             if not limiter.has_room(key) and not limiter.can_queue(key):
@@ -296,11 +304,12 @@ class Engine:
 
     # --------------------------------------------------------------- refusing
 
-    def _refuse(self, verdict: Verdict, reason: Reason, now: float) -> Verdict:
+    def _refuse(self, verdict: Verdict, reason: Reason, now: float, spread: float = 0.0) -> Verdict:
         verdict.state = State.REFUSE
         verdict.reason = reason
         verdict.waited = now - verdict.decided_at
-        verdict.retry_after = self.retry_after(verdict.guard.answers[reason], verdict.wait)
+        answer = verdict.guard.answers[reason]
+        verdict.retry_after = self.retry_after(answer, verdict.wait, spread)
         return verdict
 
     def _refuse_by(

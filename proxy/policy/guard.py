@@ -10,23 +10,42 @@ from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
+from proxy.policy.snapshot import ConcurrencySpec
 
 L = TypeVar("L", RateLimiter, PaceLimiter, ConcurrencyLimiter)
+
+
+LONGEST_SPREAD = 30.0
+"""Seconds over which refused clients are spread at most: people don't wait longer for a page."""
 
 
 class LiveLimit(Generic[L]):
     """A named limit's state and counts: they outlive reloads."""
 
-    __slots__ = ("counters", "limiter")
+    __slots__ = ("_returning_until", "counters", "limiter")
 
     def __init__(self, limiter: L) -> None:
         self.limiter: L = limiter
         self.counters = LimitCounters()
+        self._returning_until = 0.0
 
     def key(self, request: Request) -> bytes:
         """What the limit counts `request` by; empty when it counts all alike."""
         per = self.limiter.spec.per
         return b"" if per is None else per.key(request)
+
+    def spread(self, now: float) -> float:
+        """Seconds over which clients refused now should return, so as not to return together.
+
+        Each one that a rate for all refuses takes the time of one request at that rate, behind
+        those refused before it: a virtual queue. A client with a limit of its own has none.
+        """
+        spec = self.limiter.spec
+        if spec.per is not None or isinstance(spec, ConcurrencySpec):
+            return 0.0
+        begins = max(self._returning_until, now)
+        self._returning_until = min(begins + 1.0 / spec.rate, now + LONGEST_SPREAD)
+        return begins - now
 
 
 AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[ConcurrencyLimiter]

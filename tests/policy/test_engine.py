@@ -82,12 +82,38 @@ def test_a_lone_client_that_waits_as_told_is_admitted(jitter: float) -> None:
 
 def test_retry_after_is_the_wait_and_a_draw_from_the_page_s_range() -> None:
     answers = {**ANSWERS, Reason.RATE: replace(ANSWERS[Reason.RATE], retry_after=(10.0, 30.0))}
-    engine = Guarded(snapshot(rate("limit", 0.1), answers=answers))
-    engine.ask(0.0)
     told = []
-    for engine.jitter in (0.0, 0.5, 0.999):
+    for jitter in (0.0, 0.5, 0.999):
+        engine = Guarded(snapshot(rate("limit", 0.1), answers=answers))
+        engine.jitter = jitter
+        engine.ask(0.0)
         told.append(engine.ask(0.0).verdict.retry_after)
     assert told == [20, 30, 40]
+
+
+def test_those_whom_a_shared_rate_refuses_are_spread_so_that_it_can_take_them() -> None:
+    answers = {**ANSWERS, Reason.RATE: replace(ANSWERS[Reason.RATE], retry_after=(2.0, 6.0))}
+    engine = Guarded(snapshot(rate("limit", 20), answers=answers))
+    engine.jitter = 0.999
+    engine.ask(0.0)
+
+    told = [engine.ask(0.0).verdict.retry_after for _ in range(400)]
+    assert told[0] == 7
+    assert told[200] == 17, "200 before it, at 20 a second"
+    assert engine.ask(12.0).verdict.retry_after is None
+    assert engine.ask(12.0).verdict.retry_after == 15, "400 took 20 s, of which 12 have gone"
+
+    for _ in range(10_000):
+        engine.ask(12.0)
+    assert engine.ask(12.0).verdict.retry_after == 37, "nobody waits for ever"
+
+
+def test_a_client_with_a_rate_of_its_own_waits_for_nobody_else() -> None:
+    engine = Guarded(snapshot(rate("limit", 1, per=KeySource(KeyKind.CLIENT_ADDRESS))))
+    engine.jitter = 0.999
+    engine.ask(0.0)
+    told = {engine.ask(0.0).verdict.retry_after for _ in range(100)}
+    assert len(told) == 1
 
 
 def test_an_answer_without_a_range_tells_no_time() -> None:
