@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 run: .venv/.run ## the demo shop behind Plan B; UPSTREAM=http://host:port puts your own app there
-	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/planb.yaml; \
+	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/own-app.yaml; \
 	else exec .venv/bin/planb demo; fi
 
 flood: .venv/.run ## send what `make run` started far too many requests (URLS, RATE, DURATION)

@@ -27,9 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             print(schema_text(), end="")
         case "demo":
-            from proxy.demo.run import run as run_demo  # noqa: PLC0415
-
-            return run_demo(options.file)
+            return _demo(options.file)
     return 0
 
 
@@ -88,6 +86,24 @@ def _run(file: Path) -> int:
     except StartError as error:
         print(f"planb: {error}", file=sys.stderr)
         return 1
+
+
+def _demo(file: Path) -> int:
+    from proxy.demo.run import SHOP_PORT, run  # noqa: PLC0415
+    from proxy.rules.load import load  # noqa: PLC0415
+    from proxy.rules.problems import RulesError  # noqa: PLC0415
+
+    try:
+        rules = load(file, {**os.environ, "UPSTREAM": f"http://127.0.0.1:{SHOP_PORT}"})
+    except RulesError as error:
+        _report(error)
+        return 2
+    listener, admin = rules.listeners[0], rules.admin
+    return run(
+        file,
+        proxy_address=(listener.host, listener.port),
+        admin_address=(admin.host, admin.port),
+    )
 
 
 def _check(files: list[Path]) -> int:

@@ -97,6 +97,7 @@ class _Sidecar:
         ]
         self._readings = Readings(self._services, self._listeners)
         self._admin: web.AppRunner | None = None
+        self._admin_address = ""
 
     @property
     def _rules(self) -> Snapshot:
@@ -118,24 +119,21 @@ class _Sidecar:
                 await listener.bind()
             except OSError as error:
                 raise _unbound(f"listener {spec.name}", spec.host, spec.port, error) from None
-            log.info(
-                "listening on http://%s (%s)",
-                listener.address,
-                listener.name,
-                extra={
-                    "fields": {
-                        "event": "listening",
-                        "listener": listener.name,
-                        "address": listener.address,
-                    }
-                },
-            )
         await self._start_admin(reloader)
         # What is there now stays: collections need not look at it again.
         gc.collect()
         gc.freeze()
         self._readings.phase = "ready"
-        log.info("ready", extra={"fields": {"event": "ready", "version": snapshot.version}})
+        # Told when all of it is sure: a line that says "listening" is believed.
+        for listener in self._listeners:
+            _tell(
+                f"listening on http://{listener.address} ({listener.name})",
+                event="listening",
+                listener=listener.name,
+                address=listener.address,
+            )
+        _tell(f"admin on http://{self._admin_address}", event="admin", address=self._admin_address)
+        _tell("ready", event="ready", version=snapshot.version)
 
     async def apply(self, snapshot: Snapshot) -> None:
         """Puts new rules into force, as a whole. Raises ApplyError, and changes nothing then."""
@@ -162,7 +160,7 @@ class _Sidecar:
             if ended.is_set():
                 self._output.close()
                 os._exit(128 + number)
-            log.info("%s: draining", number.name, extra={"fields": {"event": "draining"}})
+            _tell(f"{number.name}: draining", event="draining")
             ended.set()
 
         reloads: set[asyncio.Task[object]] = set()
@@ -196,7 +194,7 @@ class _Sidecar:
         await self._upstreams.close()
         if self._admin is not None:
             await self._admin.cleanup()
-        log.info("ended", extra={"fields": {"event": "ended"}})
+        _tell("ended", event="ended")
 
     async def _start_admin(self, reloader: Reloader) -> None:
         spec = self._rules.admin
@@ -214,12 +212,11 @@ class _Sidecar:
         except OSError as error:
             raise _unbound("admin", spec.host, spec.port, error) from None
         host, port, *_ = self._admin.addresses[0]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info(
-            "admin on http://%s",
-            address,
-            extra={"fields": {"event": "admin", "address": address}},
-        )
+        self._admin_address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _tell(message: str, **fields: str) -> None:
+    log.info(message, extra={"fields": fields})
 
 
 async def _look_up(upstreams: Iterable[UpstreamSpec]) -> None:

@@ -51,7 +51,10 @@ def test_routes_are_shown_with_the_unmatched() -> None:
 
 def test_listeners_and_upstreams_are_shown() -> None:
     specs = UpstreamSpec("shop", "::1", 80), UpstreamSpec("own", "", 0, unix_path="/run/shop")
-    upstreams = [SimpleNamespace(spec=spec, in_use=1, idle=2, connects=3) for spec in specs]
+    upstreams = [
+        SimpleNamespace(spec=spec, in_use=1, idle=2, connects=3, failures={"upstream_error": 4})
+        for spec in specs
+    ]
     shown = readings(Guarded(snapshot()), upstreams)
     (listener,) = shown.listeners()
     assert (listener.name, listener.address) == ("front", "[::1]:1")

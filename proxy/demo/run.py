@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 
+SHOP_PORT = 8000
+COUPONS_PORT = 8001
 START_TIMEOUT = 10.0
 """Seconds in which a process must listen."""
 RESTART_DELAY = 3.0
@@ -42,10 +44,10 @@ class EndRequestedError(Exception):
 def run(
     config: Path,
     *,
-    shop_port: int = 8000,
-    coupons_port: int = 8001,
-    proxy_address: Address = ("127.0.0.1", 8080),
-    admin_address: Address = ("127.0.0.1", 9901),
+    shop_port: int = SHOP_PORT,
+    coupons_port: int = COUPONS_PORT,
+    proxy_address: Address,
+    admin_address: Address,
     sidecar_command: Sequence[str] | None = None,
 ) -> int:
     """Run the demo until Ctrl-C, SIGTERM or the sidecar's end; the exit status, 0 or 1.
