@@ -1,6 +1,7 @@
 """The composition root: puts the parts together, and takes the process through its life."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -37,6 +38,8 @@ LOOK_UP_SECONDS = 5.0
 SPARE_DESCRIPTORS = 256
 """File descriptors for everything that is not a client's connection or its upstream's."""
 
+LAST_ANSWERS_SECONDS = 1.0
+"""How long those that drain in vain may take to read that they do."""
 
 STANDARD_OUTPUT = 1
 
@@ -113,7 +116,7 @@ class _Sidecar:
             raise StartError(str(error)) from None
         except OSError as error:
             raise StartError(f"tls.ca_file: {error}") from None
-        _raise_descriptor_limit(snapshot.server.max_connections)
+        self._limit_connections(snapshot.server.max_connections)
         for listener, spec in zip(self._listeners, snapshot.listeners, strict=True):
             try:
                 await listener.bind()
@@ -148,7 +151,7 @@ class _Sidecar:
         except OSError as error:
             raise ApplyError(f"tls.ca_file: {error}") from None
         self._engine.swap(rules, time.monotonic())
-        _raise_descriptor_limit(snapshot.server.max_connections)
+        self._limit_connections(snapshot.server.max_connections)
         logs.configure(snapshot.logs, self._output)
         self._access_log.configure(snapshot.logs)
 
@@ -177,6 +180,19 @@ class _Sidecar:
         await self._drain()
         return 0
 
+    def _limit_connections(self, wanted: int) -> None:
+        """Lets in as many clients as there are file descriptors for, `wanted` at most."""
+        affordable, descriptors = _affordable_connections(wanted)
+        if affordable < wanted and affordable != self._services.most_connections:
+            log.warning(
+                "max_connections is %d, but the %d file descriptors that this process may have are"
+                " enough for %d",
+                wanted,
+                descriptors,
+                affordable,
+            )
+        self._services.most_connections = affordable
+
     async def _drain(self) -> None:
         """Not ready, no new connections; what is in flight has `drain_timeout` to end."""
         self._readings.phase = "draining"
@@ -189,6 +205,11 @@ class _Sidecar:
                 await self._services.all_closed()
         except TimeoutError:
             log.warning("%d connections cut after %g s", self._services.connections, timeout)
+            for listener in self._listeners:
+                listener.give_up()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_ANSWERS_SECONDS):
+                    await self._services.all_closed()
             for listener in self._listeners:
                 listener.abort()
         await self._upstreams.close()
@@ -251,17 +272,15 @@ def _unbound(what: str, host: str, port: int, error: OSError) -> StartError:
     return StartError(f"{what}: can't bind {host}:{port}: {why}")
 
 
-def _raise_descriptor_limit(max_connections: int) -> None:
-    """Each client's connection may need one to the upstream as well."""
-    needed = 2 * max_connections + SPARE_DESCRIPTORS
+def _affordable_connections(wanted: int) -> tuple[int, int]:
+    """How many clients can be let in, and the file descriptors that there are then.
+
+    Each may need one more to the upstream. Raises the process's limit as far as it must.
+    """
+    needed = 2 * wanted + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= needed:
-        return
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted, soft
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < max_connections + SPARE_DESCRIPTORS:
-        log.warning(
-            "max_connections is %d, but this process may have only %d file descriptors",
-            max_connections,
-            allowed,
-        )
+    return max(1, (allowed - SPARE_DESCRIPTORS) // 2), allowed

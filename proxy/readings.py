@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 
 from proxy.lanes.listener import Listener
-from proxy.lanes.services import Entry, Services
+from proxy.lanes.services import Entry, Kind, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
 from proxy.policy.concurrency import ConcurrencyLimiter
@@ -68,7 +68,9 @@ class Readings:
         for each in self._services.upstreams:
             spec = each.spec
             address = spec.unix_path or f"{spec.host}:{spec.port}"
-            yield UpstreamReading(spec.name, address, each.in_use, each.idle, each.connects)
+            yield UpstreamReading(
+                spec.name, address, each.in_use, each.idle, each.connects, each.failures
+            )
 
 
 class Recorder:
@@ -77,9 +79,9 @@ class Recorder:
     def __init__(self, log: AccessLog) -> None:
         self._log = log
 
-    def wants(self, *, refused: bool) -> bool:
+    def wants(self, kind: Kind, now: float) -> bool:
         """See `ExchangeLog`."""
-        return self._log.wants(refused)
+        return self._log.wants(kind, now)
 
     def write(self, entry: Entry) -> None:
         """See `ExchangeLog`."""

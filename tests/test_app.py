@@ -4,6 +4,7 @@ The start and the end are in scenarios/test_life_cycle.py.
 """
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from tests.scenarios.storefront import rules
@@ -32,6 +33,24 @@ async def test_there_are_descriptors_for_all_connections_after_a_reload_too(tmp_
         assert _most_files(planb.pid) == 2 * 100 + 256
         await _reload(planb, text.replace("100", "300"))
         assert _most_files(planb.pid) == 2 * 300 + 256
+
+
+async def test_no_more_clients_are_let_in_than_there_are_descriptors_for(tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    async with HttpOrigin() as origin, contextlib.AsyncExitStack() as stack:
+        text = rules(origin.url, more="server: {max_connections: 1000}")
+        planb = await stack.enter_async_context(PlanB(text, tmp_path, prefix=few))
+        await _reload(planb, f"{text}\n")
+        port = planb.port("storefront")
+        statuses = []
+        for _ in range(40):
+            client = await stack.enter_async_context(RawClient(port))
+            statuses.append((await client.get("/")).status)
+        assert statuses == [200] * 22 + [503] * 18
+        assert (await planb.admin("GET", "/-/ready")).status == 200
+        log = planb.log_text()
+        assert log.count("max_connections is 1000, but the 300 file descriptors") == 1
+        assert "is full: all 22 connections are in use" in log
 
 
 async def test_what_goes_to_the_log_changes_with_the_rules(tmp_path: Path) -> None:

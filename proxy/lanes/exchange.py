@@ -8,7 +8,7 @@ from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
 from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
-from proxy.lanes.services import Entry, Services
+from proxy.lanes.services import Entry, Kind, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
 from proxy.policy.snapshot import ListenerSpec, PaceSpec, RateSpec
@@ -20,7 +20,7 @@ from proxy.wire.fields import max_forwards
 from proxy.wire.negotiation import choose_form
 from proxy.wire.rate_limit import rate_limit_fields
 from proxy.wire.request_head import RequestHead
-from proxy.wire.target import normalise
+from proxy.wire.target import normalise, other_readings
 
 SMALL_BODY_BYTES = 65536
 """A refused request's body up to this size is read to its end and the connection kept."""
@@ -50,6 +50,9 @@ class Exchange:
         self.loop = loop
         self.listener: ListenerSpec = services.listener(listener)
         self._woken: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._verdict: Verdict | None = None
+        self._given_up = False
         # What is known of how it went, for the settlement and the log.
         self.peer = incoming.connection.peer
         self.trusted = is_trusted(self.peer, self.listener.trusted_proxies)
@@ -66,7 +69,8 @@ class Exchange:
     async def run(self) -> bool:
         """Answers the request; True when the connection may go on to the next."""
         head = self.incoming.head
-        verdict = self._decide(head)
+        verdict = self._verdict = self._decide(head)
+        self._task = asyncio.current_task()
         keep_alive = False
         try:
             while verdict.state is State.WAIT:
@@ -84,19 +88,45 @@ class Exchange:
             self.detail = str(stalled)
             self.incoming.connection.abort()
         except (ConnectionError, asyncio.CancelledError) as error:
-            self.detail = self.detail or "the client left"
-            if isinstance(error, asyncio.CancelledError):
-                raise
+            if self._given_up:
+                self.detail = "no answer before the end of draining"
+                keep_alive = await self._answer_after_all(verdict, Reason.UPSTREAM_TIMEOUT)
+            else:
+                self.detail = self.detail or "the client left"
+                if isinstance(error, asyncio.CancelledError):
+                    raise
         except Exception:
             logger.exception("a request could not be handled")
-            self.reason = Reason.INTERNAL
-            if self.status:
-                self.incoming.connection.abort()
-            else:
-                keep_alive = await self._answer(verdict, Reason.INTERNAL)
+            keep_alive = await self._answer_after_all(verdict, Reason.INTERNAL)
         finally:
             self._settle(verdict)
         return await self._end(keep_alive=keep_alive)
+
+    def give_up(self) -> bool:
+        """The time to drain is over: who has no answer yet gets one now. False when it has begun,
+        or has ended.
+        """
+        verdict = self._verdict
+        if self.status or verdict is None or self._task is None:
+            return False
+        if verdict.state is State.WAIT:
+            self.services.engine.dismiss(verdict, monotonic())
+            self._wake()
+        elif verdict.state is State.FORWARD:
+            self._given_up = True
+            self._task.cancel()
+        return True
+
+    async def _answer_after_all(self, verdict: Verdict, reason: Reason) -> bool:
+        """The answer when forwarding has failed for good; a cut where that can't be given."""
+        self.reason = reason
+        try:
+            if not self.status:
+                return await self._answer(verdict, reason)
+        except Exception:  # noqa: S110 - what went wrong first is what counts, and is known
+            pass
+        self.incoming.connection.abort()
+        return False
 
     async def _end(self, *, keep_alive: bool) -> bool:
         """After the settlement: on to the next request, or a close that loses no answer."""
@@ -152,6 +182,7 @@ class Exchange:
             head.fields,
             client_key(self.client),
             None if head.chunked else head.length or 0,
+            other_paths=other_readings(head.target, path),
         )
         return engine.decide(listener.name, request, now, self._wake)
 
@@ -182,7 +213,8 @@ class Exchange:
             self.reason,
         )
         self.services.engine.settle(verdict, completion, now)
-        if self.services.log.wants(refused=refused):
+        kind: Kind = "refused" if refused else "failed" if self.reason is not None else "admitted"
+        if self.services.log.wants(kind, now):
             self.services.log.write(
                 Entry(
                     verdict,

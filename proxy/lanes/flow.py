@@ -1,9 +1,14 @@
 """Waiting for a peer that takes bytes slowly, but not for one that takes none."""
 
 import asyncio
+import fcntl
+import struct
+import termios
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
+
+_INT = struct.Struct("i")
 
 
 async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: float) -> bool:
@@ -17,15 +22,32 @@ async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: 
     # one would be cancelled as well. It ends with the connection at the latest.
     waiting.add_done_callback(_ignore)
     while True:
-        transport = protocol.transport
-        before = 0 if transport is None else transport.get_write_buffer_size()
+        before = _untaken(protocol.transport)
         await asyncio.wait({waiting}, timeout=patience)
         if waiting.done():
             waiting.result()
             return True
-        transport = protocol.transport
-        if transport is None or transport.get_write_buffer_size() >= before:
+        if _untaken(protocol.transport) >= before:
             return False
+
+
+def _untaken(transport: asyncio.Transport | None) -> int:
+    """Bytes that the peer has not taken: the transport's, and the kernel's where it tells.
+
+    A transport's buffer shrinks in steps of what a kernel takes at once, which for a peer that
+    reads slowly but steadily are far apart (TIOCOUTQ: tcp(7), unix(7)).
+    """
+    if transport is None:
+        return 0
+    untaken = transport.get_write_buffer_size()
+    if (connection := transport.get_extra_info("socket")) is None:
+        return untaken
+    try:
+        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    except (OSError, ValueError):
+        # Not on this platform, or closed meanwhile.
+        return untaken
+    return untaken + int(_INT.unpack(queued)[0])
 
 
 def _ignore(waiting: asyncio.Future[None]) -> None:

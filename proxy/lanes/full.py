@@ -1,6 +1,7 @@
 """The full lane: all of HTTP/1.1, on aiohttp, one coroutine for each exchange."""
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,8 @@ from proxy.lanes.exchange import Exchange
 from proxy.lanes.full_downstream import Answered, DownstreamConnection
 from proxy.lanes.request_feed import Incoming
 from proxy.lanes.services import Services
+
+logger = logging.getLogger(__name__)
 
 
 class FullLane(web.Server):
@@ -25,11 +28,19 @@ class FullLane(web.Server):
         super().__init__(relay, request_factory=make, handler_cancellation=True, loop=loop)
         self._services = services
         self._listener = listener
+        self._exchanges: set[Exchange] = set()
         self.open = 0
 
     def clients(self) -> list[DownstreamConnection]:
         """The connections that are open now."""
         return [each for each in self.connections if isinstance(each, DownstreamConnection)]
+
+    def give_up(self) -> None:
+        """Answers those that have no answer yet, and cuts all other connections."""
+        answered = {each.incoming.connection for each in self._exchanges if each.give_up()}
+        for connection in self.clients():
+            if connection not in answered:
+                connection.abort()
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
@@ -60,4 +71,13 @@ class FullLane(web.Server):
 
     async def _relay(self, incoming: Incoming) -> Answered:
         exchange = Exchange(self._services, self._listener, incoming, self._loop)
-        return Answered(keep_alive=await exchange.run())
+        self._exchanges.add(exchange)
+        try:
+            return Answered(keep_alive=await exchange.run())
+        except Exception:
+            # aiohttp would want to answer, to a request of its own.
+            logger.exception("an exchange failed")
+            incoming.connection.abort()
+            return Answered(keep_alive=False)
+        finally:
+            self._exchanges.discard(exchange)

@@ -22,6 +22,9 @@ from proxy.policy.snapshot import ListenerSpec
 NO_LINGERING = struct.pack("ii", 1, 0)
 """The value of SO_LINGER with which closing is a reset (socket(7))."""
 
+_PEER_CLOSED: int = getattr(select, "POLLRDHUP", 0)
+"""The event of a client's close, with bytes of it unread, too (poll(2)); Linux only."""
+
 NO_LOG = logging.Logger("aiohttp's access log, unused", logging.CRITICAL)
 
 
@@ -112,16 +115,19 @@ class DownstreamConnection(web.RequestHandler):
             self.transport.abort()
 
     def notice_departure(self) -> None:
-        """Cut the connection if it was reset while nothing was read from it.
+        """Cut the connection if its client has left while nothing was read from it.
 
-        While a slow upstream keeps the transport paused, only the kernel knows.
+        While a slow upstream, or a wait, keeps the transport paused, only the kernel knows. A
+        client that closes has left, as it has when it is read from; only a tunnel's last words
+        are waited for.
         """
         transport = self.transport
         if transport is None or transport.is_closing() or transport.is_reading():
             return
         poll = select.poll()
-        # No events: an error and a hang-up are always told.
-        poll.register(transport.get_extra_info("socket").fileno(), 0)
+        # A reset is always told.
+        events = 0 if self.feed.in_tunnel else _PEER_CLOSED
+        poll.register(transport.get_extra_info("socket").fileno(), events)
         if poll.poll(0):
             transport.abort()
 

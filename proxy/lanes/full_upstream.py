@@ -61,6 +61,9 @@ class UpstreamConnection:
         ConnectionError when it has gone.
         """
         if self.transport.is_closing():
+            # Of an upstream that has said its last all is read, but as long as it does not take
+            # what is unsent the connection would not end, and nobody be told that it has.
+            self.transport.abort()
             raise ConnectionResetError("the upstream has gone")
         self.transport.write(data)
         patience = self._upstream.spec.timeouts.body

@@ -16,14 +16,16 @@ from proxy.wire.negotiation import choose_form
 BACKLOG = 4096
 """Connections that the kernel keeps until we accept them; it takes net.core.somaxconn at most."""
 
-MOST_TURNED_AWAY = 256
-"""Connections over the limit that are kept a moment, so that their clients read the answer."""
+MOST_TURNED_AWAY = 128
+"""Connections over the limit that are kept a moment, so that their clients read the answer.
+
+They take spare file descriptors, of which the rest must have some.
+"""
 
 TURN_AWAY_SECONDS = 1.0
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks after clients that have left while their bytes were not read."""
-
 
 WARN_INTERVAL = 10.0
 """Seconds between two warnings that a listener is full."""
@@ -72,20 +74,27 @@ class Listener:
         for connection in self._lane.clients():
             connection.close_if_idle()
 
+    def give_up(self) -> None:
+        """Answers the requests that have no answer yet, and cuts all other connections."""
+        self._lane.give_up()
+
     def abort(self) -> None:
         """Cuts all connections."""
         for connection in self._lane.clients():
             connection.abort()
 
     def _look_after_clients(self) -> None:
-        for connection in self._lane.clients():
-            connection.notice_departure()
         self._loop.call_later(LOOK_INTERVAL, self._look_after_clients)
+        for connection in self._lane.clients():
+            try:
+                connection.notice_departure()
+            except Exception:
+                log.exception("a connection could not be looked after")
 
     def _accept(self) -> asyncio.Protocol:
         self.accepted += 1
         services = self._services
-        most = services.engine.rules.snapshot.server.max_connections
+        most = services.most_connections
         if services.connections < most:
             return self._lane()
         if (now := monotonic()) >= self._warn_again_at:

@@ -1,6 +1,7 @@
 """A request on its way upstream, and the response on its way back."""
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from proxy.lanes.exchange import Exchange
 
 _SIZED = frozenset({Framing.NONE, Framing.LENGTH})
+
+logger = logging.getLogger(__name__)
 
 
 class Relay:
@@ -112,28 +115,33 @@ class Relay:
                     self._upload = self._loop.create_task(self._send_body(connection, feed))
                 while (head := await feed.head()).status < 200 and head.status != 101:
                     await self._relay_interim(head)
-                self._due = None
         except TimeoutError:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time") from None
+        finally:
+            self._due = None
         exchange.upstream_wait = monotonic() - self._sent_at
         self._upstream.answered()
         return head
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:
-        """Relays the request's body. What goes wrong ends the wait for the response."""
-        if self._head.expect_continue:
-            await self._incoming.body.wait()
-            if self._due is not None:
-                self._due.reschedule(None)
+        """Relays the request's body. What goes wrong ends the wait for the response, and whoever
+        waits for it after the body's end, or its failure, waits in `timeouts.response`.
+        """
         try:
+            if self._head.expect_continue:
+                await self._incoming.body.wait()
+                if self._due is not None:
+                    self._due.reschedule(None)
             await self._copy_body(connection)
+            self._sent = True
         except TravelError as error:
             feed.fail(error)
-            return
         except ConnectionError:
             # The upstream reads no more; it may have answered all the same, as the feed will tell.
-            return
-        self._sent = True
+            pass
+        except Exception:
+            logger.exception("a request's body could not be relayed")
+            feed.fail(TravelError(Reason.INTERNAL, "the body could not be relayed"))
         self._sent_at = monotonic()
         if self._due is not None:
             self._due.reschedule(self._loop.time() + self._timeouts.response)
@@ -153,16 +161,18 @@ class Relay:
         """The next part of the body, from a client that must keep up a least rate.
 
         As in Apache's mod_reqtimeout: a grace, and a second more for every so many bytes. Only
-        the time in which we wait for the client counts.
+        the time in which we wait for the client counts. Whatever it has earned, it is never
+        silent for longer than the grace.
         """
         body, exchange = self._incoming.body, self._exchange
         if data := body.read_nowait():
             return data
         listener = exchange.listener
         earned = exchange.bytes_in / listener.min_body_bytes_per_second
+        grace = listener.timeouts.body
         begun = monotonic()
         try:
-            async with asyncio.timeout(listener.timeouts.body + earned - self._body_waited):
+            async with asyncio.timeout(min(grace, grace + earned - self._body_waited)):
                 return await body.read()
         except TimeoutError:
             raise DownstreamError(Reason.REQUEST_TIMEOUT, "the body comes too slowly") from None

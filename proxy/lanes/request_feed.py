@@ -111,6 +111,11 @@ class RequestFeed:
         """Whether the connection is between two requests."""
         return self._phase is Phase.HEAD and not self.in_head
 
+    @property
+    def in_tunnel(self) -> bool:
+        """Whether the connection is no longer HTTP's."""
+        return self._phase is Phase.TUNNEL
+
     def feed_data(self, data: bytes) -> tuple[list[tuple[Incoming, ByteQueue]], bool, bytes]:
         """Of aiohttp's parser: the requests that `data` completes, at most one."""
         incoming: Incoming | None = None

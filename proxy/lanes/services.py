@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from proxy.lanes.full_upstream import Upstream
 from proxy.policy.engine import Engine
@@ -12,6 +12,9 @@ from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
 from proxy.policy.verdict import Completion, Verdict
 from proxy.wire.answer import http_date
 from proxy.wire.request_head import RequestHead
+
+Kind = Literal["admitted", "refused", "failed"]
+"""What became of an exchange. A failed one was admitted, and answered by Plan B all the same."""
 
 
 @dataclass(slots=True)
@@ -35,7 +38,7 @@ class Entry:
 class ExchangeLog(Protocol):
     """Where exchanges are written down."""
 
-    def wants(self, *, refused: bool) -> bool:
+    def wants(self, kind: Kind, now: float) -> bool:
         """Whether the next exchange is to be written: asked before an entry is made."""
 
     def write(self, entry: Entry) -> None:
@@ -78,13 +81,18 @@ class Upstreams:
 
 
 class Services:
-    """What every lane works with. `connections` are the clients' that are open, of all lanes."""
+    """What every lane works with.
+
+    `connections` are the clients' that are open, of all lanes; at most `most_connections` are let
+    in, which the composition root keeps up to date.
+    """
 
     def __init__(self, engine: Engine, upstreams: Upstreams, log: ExchangeLog) -> None:
         self.engine = engine
         self.upstreams = upstreams
         self.log = log
         self.connections = 0
+        self.most_connections = engine.rules.snapshot.server.max_connections
         self._none_left: asyncio.Future[None] | None = None
         self._date_of = 0
         self._date = b""

@@ -5,10 +5,17 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from proxy.ops.logs import clock_time, escaped, rfc3339
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import LogSpec
+
+Kind = Literal["admitted", "refused", "failed"]
+
+MOST_FAILURES = 10
+"""Failed requests written in a second, and at once: an outage must be seen whatever is sampled,
+with its details, and a flood of requests that fail must not become a flood of lines."""
 
 LONGEST_TARGET = 1024
 LONGEST_USER_AGENT = 256
@@ -49,7 +56,8 @@ class AccessLog:
     """Writes requests to `put`, as `spec` says.
 
     Samples are drawn at random, not every nth: clients that come in step with a count would be
-    seen always or never. The exact numbers are the metrics'.
+    seen always or never. Of failed requests all are written, up to MOST_FAILURES a second. The
+    exact numbers are the metrics'.
     """
 
     def __init__(
@@ -63,22 +71,41 @@ class AccessLog:
         self._put = put
         self._chance = chance
         self._wall = wall
+        # A token bucket: the failures that may be written now, and when that was so.
+        self._failures = float(MOST_FAILURES)
+        self._failures_at = 0.0
         self.configure(spec)
 
     def configure(self, spec: LogSpec) -> None:
         """Go on as `spec` says."""
-        self._admitted_ratio = spec.sample_admitted_ratio if spec.access else 0.0
-        self._refused_ratio = spec.sample_refused_ratio if spec.access else 0.0
+        self._access = spec.access
+        self._admitted_ratio = spec.sample_admitted_ratio
+        self._refused_ratio = spec.sample_refused_ratio
         self._render = _json_line if spec.format == "json" else _console_line
 
-    def wants(self, refused: bool) -> bool:
-        """Whether this request is to be written; asked before its record is built."""
-        ratio = self._refused_ratio if refused else self._admitted_ratio
+    def wants(self, kind: Kind, now: float) -> bool:
+        """Whether this request is to be written; asked before its record is built.
+
+        A `failed` one was admitted, and not answered by the upstream. `now` is monotonic seconds.
+        """
+        if not self._access:
+            return False
+        if kind == "failed":
+            return self._takes_failure(now)
+        ratio = self._refused_ratio if kind == "refused" else self._admitted_ratio
         return ratio > 0.0 and self._chance() < ratio
 
     def write(self, record: AccessRecord) -> None:
         """Write `record`, wanted or not."""
         self._put(self._render(self._wall(), record))
+
+    def _takes_failure(self, now: float) -> bool:
+        passed, self._failures_at = now - self._failures_at, now
+        self._failures = min(self._failures + passed * MOST_FAILURES, float(MOST_FAILURES))
+        if self._failures < 1.0:
+            return False
+        self._failures -= 1.0
+        return True
 
 
 def _json_line(now: float, record: AccessRecord) -> str:

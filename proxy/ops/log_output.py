@@ -3,13 +3,10 @@
 import os
 import select
 import threading
-from collections import deque
 
-MOST_LINES = 10_000
-"""Lines that wait to be written: at 200 bytes each, 2 MB."""
-
-MOST_AT_ONCE = 200
-"""Lines written with one call."""
+MOST_BYTES = 4 * 1024 * 1024
+"""What waits to be written, and as much again that is being written: 20,000 usual lines, or 500 of
+the longest that a client can cause."""
 
 
 class LogOutput:
@@ -19,11 +16,13 @@ class LogOutput:
     must go on when nobody reads the pipe and when the disk is full.
     """
 
-    def __init__(self, descriptor: int, most_lines: int = MOST_LINES) -> None:
+    def __init__(self, descriptor: int, most_bytes: int = MOST_BYTES) -> None:
         self.dropped = 0
         self._descriptor = descriptor
-        self._most_lines = most_lines
-        self._lines: deque[bytes] = deque()
+        self._room = self._most_bytes = most_bytes
+        self._lines: list[bytes] = []
+        # Reentrant, as garbage that is collected inside of `put` may have something to log.
+        self._lock = threading.RLock()
         self._some = threading.Event()
         self._closing = False
         # A daemon, as a write to a full pipe can't be interrupted and must not keep the process.
@@ -40,10 +39,13 @@ class LogOutput:
 
     def put(self, line: str) -> None:
         """Write `line`, without its line end, sooner or later. Callable from any thread."""
-        if self._closing or len(self._lines) >= self._most_lines:
-            self.dropped += 1
-            return
-        self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        with self._lock:
+            if self._closing or len(data) > self._room:
+                self.dropped += 1
+                return
+            self._lines.append(data)
+            self._room -= len(data)
         if not self._some.is_set():
             self._some.set()
 
@@ -57,14 +59,13 @@ class LogOutput:
         while True:
             self._some.wait()
             self._some.clear()
-            while self._lines:
-                count = min(len(self._lines), MOST_AT_ONCE)
-                lines = [self._lines.popleft() for _ in range(count)]
-                try:
-                    self._write(b"".join(lines))
-                except OSError:
-                    self.dropped += count
-            if self._closing:
+            with self._lock:
+                lines, self._lines, self._room = self._lines, [], self._most_bytes
+            try:
+                self._write(b"".join(lines))
+            except OSError:
+                self.dropped += len(lines)
+            if self._closing and not self._lines:
                 return
 
     def _write(self, data: bytes) -> None:

@@ -48,7 +48,7 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[RouteCounters], Histogram]], ...] =
     ),
     (
         "planb_refusal_duration_seconds",
-        "Whole duration of refused requests.",
+        "Duration of refused requests, without their wait in a queue.",
         attrgetter("refusal_duration"),
     ),
     (
@@ -156,11 +156,18 @@ class Metrics:
         connects = CounterMetricFamily(
             "planb_upstream_connects", "Upstream connections made.", labels=("upstream",)
         )
+        failures = CounterMetricFamily(
+            "planb_upstream_failures",
+            "Exchanges that failed at the upstream.",
+            labels=("upstream", "reason"),
+        )
         for upstream in self._stats.upstreams():
             kept.add_metric((upstream.name, "in_use"), upstream.in_use)
             kept.add_metric((upstream.name, "idle"), upstream.idle)
             connects.add_metric((upstream.name,), upstream.connects)
-        yield from (opened, accepted, kept, connects)
+            for reason, count in upstream.failures.items():
+                failures.add_metric((upstream.name, reason.value), count)
+        yield from (opened, accepted, kept, connects, failures)
 
     def _config(self) -> Iterator[Metric]:
         state = self._reloads

@@ -1,4 +1,4 @@
-"""New rules while running: on a change of a file they were read from, and on request."""
+"""New rules while running: on a change of a file that they name, and on request."""
 
 import asyncio
 import logging
@@ -95,7 +95,9 @@ class Reloader:
         self._apply = apply
         self._clock = clock
         self._wall = wall
+        # Those of the rules in force, and those that the last load looked for.
         self._files = self._files_of(snapshot)
+        self._tried: tuple[str, ...] = ()
         self._seen = Sight()
         self._loaded_from = started
         self._one_at_a_time = asyncio.Lock()
@@ -123,7 +125,7 @@ class Reloader:
             folders = (await self._follow(noticed=True)).folders
             async with aclosing(_notices(sorted(folders))) as notices:
                 async for noticed in notices:
-                    sight = await self._follow(noticed or not self.state.successful)
+                    sight = await self._follow(noticed)
                     if sight.folders != folders:
                         break
 
@@ -136,15 +138,13 @@ class Reloader:
         return sight
 
     async def _look(self, noticed: bool) -> Sight:
-        return await asyncio.to_thread(look, self._files, None if noticed else self._seen)
+        files = (*self._files, *self._tried)
+        return await asyncio.to_thread(look, files, None if noticed else self._seen)
 
     def _changed(self, sight: Sight) -> bool:
-        """Whether `sight` shows something that the last load can't have seen.
-
-        After a failed load a new name in a folder counts too: it may be the page that was missed.
-        """
-        new_name = not self.state.successful and sight.names != self._seen.names
-        changed = new_name or sight.differs(self._seen, self._loaded_from)
+        """Whether `sight` shows something that the last load can't have seen."""
+        # A failed load may have missed a file: that it is not there is no news.
+        changed = sight.differs(self._seen, self._loaded_from, all_expected=self.state.successful)
         if not changed:
             self._seen = sight
         return changed
@@ -157,10 +157,11 @@ class Reloader:
         problems: tuple[Problem, ...] = ()
         try:
             snapshot = await self._load(self._path, self._environ)
+            self._tried = snapshot.files
             if snapshot.version != state.version:
                 await self._apply(snapshot)
         except RulesError as error:
-            problems = tuple(error.problems)
+            problems, self._tried = tuple(error.problems), error.files
         except ApplyError as error:
             problems = (self._problem(str(error)),)
         except Exception as error:

@@ -1,6 +1,7 @@
 """What a set of files looks like at one moment, and whether that has changed."""
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -8,16 +9,20 @@ from hashlib import blake2b
 MOST_LINKS = 40
 """Symbolic links followed for one path; the kernel's own limit (path_resolution(7))."""
 
+LARGEST_BYTES = 8 * 1024 * 1024
+"""So much of a file is looked at; rules, pages and authorities are not larger."""
+
 CLOCK_STEP = 0.02
 """Seconds by which a file's time may lag behind the wall clock: it is that of the last tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file's state. `stat` is empty and `changed` is infinite for one that can't be read."""
+    """One file's state. `stat` is empty for one that is not there; its last part is when the file
+    changed, in nanoseconds. `digest` is empty for one that can't be read.
+    """
 
     stat: tuple[int, ...]
-    changed: float
     digest: bytes
 
 
@@ -26,25 +31,24 @@ class Sight:
     """What `look` saw.
 
     `folders` are those where a change of the files shows: of each file and of each symbolic link
-    on the way to it. `names` are the paths of all that lies in them.
+    on the way to it.
     """
 
     files: dict[str, File] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
 
-    def differs(self, before: "Sight", since: float) -> bool:
+    def differs(self, before: "Sight", since: float, *, all_expected: bool) -> bool:
         """Whether any file holds something else than `before`.
 
         A file that was not looked at before differs if it has changed after `since` (Unix
-        seconds).
+        seconds), or is not there although all are expected to be.
         """
         for path, file in self.files.items():
             known = before.files.get(path)
-            if known is None:
-                if file.changed > since - CLOCK_STEP:
+            if known is not None:
+                if known.digest != file.digest:
                     return True
-            elif known.digest != file.digest:
+            elif file.stat[-1] / 1e9 > since - CLOCK_STEP if file.stat else all_expected:
                 return True
         return False
 
@@ -58,9 +62,8 @@ def look(paths: Iterable[str], before: Sight | None) -> Sight:
     stats = {path: _stat(path) for path in paths}
     if before is not None and stats == {path: file.stat for path, file in before.files.items()}:
         return before
-    files = {path: File(stat, _changed(stat), _digest(path)) for path, stat in stats.items()}
-    folders = frozenset(folder for path in files for folder in folders_of(path))
-    return Sight(files, folders, frozenset(name for folder in folders for name in _names(folder)))
+    files = {path: File(state, _digest(path)) for path, state in stats.items()}
+    return Sight(files, frozenset(folder for path in files for folder in folders_of(path)))
 
 
 def folders_of(path: str) -> set[str]:
@@ -103,26 +106,18 @@ def _steps(path: str) -> list[str]:
 
 def _stat(path: str) -> tuple[int, ...]:
     try:
-        stat = os.stat(path)  # noqa: PTH116
+        state = os.stat(path)  # noqa: PTH116
     except OSError:
         return ()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def _changed(stat: tuple[int, ...]) -> float:
-    return stat[-1] / 1e9 if stat else float("inf")
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _digest(path: str) -> bytes:
     try:
+        # Opening a pipe would wait for its writer.
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return b""
         with open(path, "rb") as file:  # noqa: PTH123
-            return blake2b(file.read(), digest_size=16).digest()
+            return blake2b(file.read(LARGEST_BYTES + 1), digest_size=16).digest()
     except OSError:
         return b""
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return [f"{folder}/{name}" for name in os.listdir(folder)]  # noqa: PTH208
-    except OSError:
-        return []

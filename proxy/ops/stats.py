@@ -1,10 +1,11 @@
 """What metrics and the status page read: whoever composes the process provides it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from proxy.policy.counters import LimitCounters, RouteCounters
+from proxy.policy.reasons import Reason
 
 Phase = Literal["starting", "ready", "draining"]
 LimitKind = Literal["rate", "pace", "concurrency", "mixed"]
@@ -42,13 +43,16 @@ class ListenerReading:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReading:
-    """One upstream's connections now, and how many were ever made."""
+    """One upstream's connections now, and how many were ever made. `failures` counts the exchanges
+    that ended at the upstream's fault, for each reason that there is for it.
+    """
 
     name: str
     address: str
     in_use: int
     idle: int
     connects: int
+    failures: Mapping[Reason, int]
 
 
 class Stats(Protocol):

@@ -53,8 +53,8 @@ class RouteCounters:
     whose client left before an answer.
 
     `responses` counts the upstream's answers by class: `responses[2]` are the 2xx. `duration` is
-    that of requests that went upstream, `refusal_duration` that of refused ones, `own_share` the
-    part of `duration` that Plan B spent itself, without waiting for upstream, queue or peer, and
+    that of requests that went upstream, `own_share` the part of it that Plan B spent itself,
+    without waiting for upstream, queue or peer, `refusal_duration` that part of refused ones, and
     `queue_wait` what requests that had to wait for their turn waited, whatever became of them.
 
     `in_flight` is a gauge that is kept by whoever forwards: +1 before, -1 after.
@@ -91,7 +91,7 @@ class RouteCounters:
 
         `forwarded` says whether it went upstream, `reason` why Plan B answered by itself (None
         if it did not), `status` what went to the client (0 if nothing did). `duration`, `own`
-        and `waited` (for its turn) are seconds.
+        and `waited` (for its turn) are seconds; a refused request's `own` is all but its wait.
         """
         if waited > 0.0:
             self.queue_wait.observe(waited)
@@ -106,7 +106,7 @@ class RouteCounters:
             self.failed[reason] += 1
         else:
             self.refused[reason] += 1
-            self.refusal_duration.observe(duration)
+            self.refusal_duration.observe(own)
             return
         self.duration.observe(duration)
         self.own_share.observe(own)

@@ -44,6 +44,14 @@ class Rules:
         self.guards: dict[str, list[Guard]] = {}
         self.unmatched: dict[str, Guard] = {}
 
+    def find(self, listener: str, request: Request, path: str) -> tuple[Guard, dict[str, str]]:
+        """What holds for `request` on `listener` if its path is `path`, and what parameters have."""
+        found = self.table.find(request.method, request.host, path)
+        if found is None:
+            return self.unmatched[listener], {}
+        index, parameters = found
+        return self.guards[listener][index], parameters
+
 
 class Engine:
     """All decisions of one process.
@@ -121,16 +129,17 @@ class Engine:
     ) -> Verdict:
         """What is to be done with `request`, which came in on `listener`.
 
-        Every limit is asked before any is charged, so a refusal takes nothing. `wake` is called
-        when a waiting verdict's `state` or `wait_until` changes: from within `settle` or `swap`.
+        The route is that of the request's `path`; the limits of what routes its `other_paths` have
+        hold as well. Every limit is asked before any is charged, so a refusal takes nothing.
+        `wake` is called when a waiting verdict's `state` or `wait_until` changes: from within
+        `settle` or `swap`.
         """
-        rules = self.rules
-        found = rules.table.find(request.method, request.host, request.path)
-        if found is None:
-            guard = rules.unmatched[listener]
-        else:
-            index, request.parameters = found
-            guard = rules.guards[listener][index]
+        guard, request.parameters = self.rules.find(listener, request, request.path)
+        for path in request.other_paths:
+            other, parameters = self.rules.find(listener, request, path)
+            if other is not guard:
+                guard = guard.with_limits_of(other)
+                request.parameters = parameters | request.parameters
         verdict = Verdict(guard, now, wake)
         if self.draining:
             return self._refuse(verdict, Reason.DRAINING, now)
@@ -163,6 +172,12 @@ class Engine:
         concurrency = verdict.queued_in[0]
         self._give_back(verdict, now)
         self._refuse_by(verdict, concurrency, Reason.QUEUE_TIMEOUT, now)
+
+    def dismiss(self, verdict: Verdict, now: float) -> None:
+        """Whatever `verdict` waits for, the process ends before it comes."""
+        if verdict.state is State.WAIT:
+            self._give_back(verdict, now)
+            self._refuse(verdict, Reason.DRAINING, now)
 
     def settle(self, verdict: Verdict, completion: Completion, now: float) -> None:
         """Ends `verdict`: releases its permits, or what a waiter had taken, and counts.

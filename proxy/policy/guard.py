@@ -60,6 +60,7 @@ class Guard:
         "answers",
         "concurrencies",
         "counters",
+        "enforced",
         "listener",
         "max_body_bytes",
         "paces",
@@ -83,10 +84,28 @@ class Guard:
         self.counters = counters
         self.answers = answers
         self.max_body_bytes = max_body_bytes
+        self.enforced = enforced
         self.rates = _of_kind(enforced, RateLimiter)
         self.paces = _of_kind(enforced, PaceLimiter)
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
         self.shadows = shadows
+
+    def with_limits_of(self, other: "Guard") -> "Guard":
+        """The guard with what `other` asks for besides, each limit once.
+
+        Name, counters and answers stay; of the two longest bodies the smaller holds.
+        """
+        enforced = [each for guard in (self, other) for each in guard.enforced]
+        lengths = [each.max_body_bytes for each in (self, other) if each.max_body_bytes is not None]
+        return Guard(
+            self.listener,
+            self.route,
+            list(dict.fromkeys(enforced)),
+            list(dict.fromkeys((*self.shadows, *other.shadows))),
+            self.counters,
+            self.answers,
+            min(lengths, default=None),
+        )
 
 
 def _of_kind(limits: Sequence[AnyLimit], kind: type[L]) -> list[LiveLimit[L]]:

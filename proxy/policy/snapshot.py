@@ -94,8 +94,8 @@ class RouteSpec:
 @dataclass(frozen=True, slots=True)
 class ListenerTimeouts:
     """`head`: from a head's first byte to its last. `body`: how long a client may keep us waiting
-    for a request body in all, before its bytes earn it more (`min_body_rate`). `idle`: between
-    two requests. `send`: without a byte of the response being taken.
+    for a request body in all, before its bytes earn it more (`min_body_rate`), and at a time in
+    any case. `idle`: between two requests. `send`: without a byte of the response being taken.
     """
 
     head: float = 10.0
@@ -136,11 +136,15 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class TlsSpec:
-    """How an https upstream is believed: `ca_file` instead of the system's authorities."""
+    """How an https upstream is believed: `ca_file` instead of the system's authorities.
+
+    `ca_digest` stands for what that file held: it makes another of it when it is replaced.
+    """
 
     verify: bool = True
     ca_file: str | None = None
     server_name: str | None = None
+    ca_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ async def _taken_over(content: bytes, path: Path) -> Snapshot:
                 return snapshot
             await asyncio.sleep(0)
     except RulesError as error:
-        raise RulesError(_as_named(each, path) for each in error.problems) from None
+        problems = (_as_named(each, path) for each in error.problems)
+        raise RulesError(problems, error.files) from None
     except (EOFError, UnpicklingError):
         pass
     raise _broken(path, "the process that compiles it wrote no rules")

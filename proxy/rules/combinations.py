@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from proxy.rules import addresses
-from proxy.rules.document import Value, entries, get, section
+from proxy.rules.document import Value, as_plain, entries, get, section
 from proxy.rules.problems import Step
 
 Found = Iterator[tuple[tuple[Step, ...], str]]
@@ -34,7 +34,7 @@ def _limit(steps: tuple[Step, ...], limit: Value) -> Found:
     if "concurrency" not in limit:
         if limit.get("max_keys") is not None and limit.get("per") is None:
             yield (*steps, "max_keys"), "has no effect without per"
-    elif not limit.get("queue"):
+    elif not as_plain(limit.get("queue")):
         for key in ("queue_timeout", "order"):
             if key in limit:
                 yield (*steps, key), "has no effect without a queue"
@@ -46,7 +46,7 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     url, tls = get(upstream, "url"), get(upstream, "tls")
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
-    if get(tls, "ca_file") is not None and get(tls, "verify") is False:
+    if get(tls, "ca_file") is not None and as_plain(get(tls, "verify")) is False:
         yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
 
 

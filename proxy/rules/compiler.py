@@ -46,10 +46,12 @@ def compile_rules(
     templates: Mapping[str, Template],
     folder: Path,
     files: tuple[str, ...],
+    digests: Mapping[str, bytes],
     version: str,
 ) -> Snapshot:
     """The snapshot of `rules`. `templates` are its page files by the paths that it names, relative
-    to `folder`; `files` and `version` are taken over as they are.
+    to `folder`; `files` and `version` are taken over as they are; `digests` stand for what the
+    files that it names held, by absolute path.
     """
     limits: dict[str, LimitSpec] = {
         name: _limit(name, limit) for name, limit in rules.limits.items()
@@ -73,7 +75,9 @@ def compile_rules(
     )
     return Snapshot(
         listeners=listeners,
-        upstreams={name: _upstream(name, each, folder) for name, each in rules.upstreams.items()},
+        upstreams={
+            name: _upstream(name, each, folder, digests) for name, each in rules.upstreams.items()
+        },
         routes=routes,
         limits=limits,
         answers=table.by_reason(rules.fallback),
@@ -181,17 +185,21 @@ def _listener(listener: Listener, limits: tuple[str, ...]) -> ListenerSpec:
     )
 
 
-def _upstream(name: str, upstream: Upstream, folder: Path) -> UpstreamSpec:
+def _upstream(
+    name: str, upstream: Upstream, folder: Path, digests: Mapping[str, bytes]
+) -> UpstreamSpec:
     address, timeouts = upstream.url.address, upstream.timeouts
     tls = None
     if upstream.url.tls:
         tls = TlsSpec()
         if upstream.tls is not None:
-            ca_file = upstream.tls.ca_file
+            named = upstream.tls.ca_file
+            ca_file = str(folder / named) if named is not None else None
             tls = TlsSpec(
                 upstream.tls.verify,
-                str(folder / ca_file) if ca_file is not None else None,
+                ca_file,
                 upstream.tls.server_name,
+                digests[ca_file].hex() if ca_file is not None else "",
             )
     return UpstreamSpec(
         name=name,

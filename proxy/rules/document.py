@@ -73,6 +73,14 @@ def section(value: Value, key: str) -> dict[str, Value]:
     return inner if isinstance(inner, dict) else {}
 
 
+def as_plain(value: object) -> object:
+    """A text as if it stood without quotes, which `{...}` and `[...]` demand around `${...}`.
+
+    All else as it is.
+    """
+    return _resolve(value) if isinstance(value, str) else value
+
+
 class Place:
     """Where a value stands, counted from 1, and the places of what it holds.
 

@@ -10,6 +10,7 @@ from proxy.rules.schema import Rules
 _ENVIRONMENT = "FromEnvironment"
 _PATTERN_OF_REFERENCE = r"\$\{[A-Za-z_]"
 _AS_IT_IS = ("propertyNames", "default", "examples", "enum")
+_AS_TEXT = {"integer": "^[-+]?[0-9]{1,18}$", "boolean": "^([Tt]rue|TRUE|[Ff]alse|FALSE)$"}
 _CHECKED = ("pattern", "enum", "const", "minimum", "maximum", "minLength")
 
 
@@ -47,11 +48,13 @@ def _opened(schema: Any) -> Any:
     opened |= {key: schema[key] for key in _AS_IT_IS if key in schema}
     if "patternProperties" in opened:
         opened["additionalProperties"] = False
-    if schema.get("type") in ("integer", "number", "boolean") or any(
-        key in schema for key in _CHECKED
-    ):
+    as_text = _AS_TEXT.get(schema.get("type", ""))
+    if as_text or any(key in schema for key in _CHECKED):
         said = {key: opened.pop(key) for key in ("description", "default") if key in opened}
-        return {"anyOf": [opened, {"$ref": f"#/$defs/{_ENVIRONMENT}"}], **said}
+        choices = [opened, {"$ref": f"#/$defs/{_ENVIRONMENT}"}]
+        if as_text and "const" not in schema:
+            choices.append({"type": "string", "pattern": as_text})
+        return {"anyOf": choices, **said}
     return opened
 
 

@@ -1,7 +1,7 @@
 """A rules file to a snapshot, or every problem that it has."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
@@ -40,8 +40,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Snapshot:
     if not isinstance(document.data, dict):
         if not document.problems:
             report.add((), "the rules are a mapping: version, listeners, upstreams, ...", 1, 1)
-        raise RulesError(report.sorted())
+        raise report.error()
     named = NamedFiles(file, path.parent, document)
+    report.files = named.paths
     report.problems += named.problems
     told = chain(combination_problems(document.data), reference_problems(document.data))
     for steps, message in islice(told, MOST_FINDINGS):
@@ -53,23 +54,25 @@ def load(path: Path, environ: Mapping[str, str]) -> Snapshot:
         errors = error.errors(include_url=False)[:MOST_FINDINGS]
         for steps, message, at_key in findings(errors, document.data, sections):
             report.find(steps, message, at_key=at_key)
-        raise RulesError(report.sorted()) from None
+        raise report.error() from None
     if report.problems:
-        raise RulesError(report.sorted())
+        raise report.error()
     return compile_rules(
         rules,
         named.templates,
         path.parent,
         (str(path), *named.digests),
+        named.digests,
         _version(content, named.digests, environment.used),
     )
 
 
 class _Report:
-    """The problems so far."""
+    """The problems so far, and the files that were looked for."""
 
     def __init__(self, file: str, document: Document) -> None:
         self.problems: list[Problem] = []
+        self.files: list[str] = []
         self._file = file
         self._document = document
         # A value that could not be read is one problem, not several.
@@ -83,9 +86,9 @@ class _Report:
             place = self._document.place.find(steps, key=at_key)
             self.add(steps, message, place.line, place.column)
 
-    def sorted(self) -> Iterable[Problem]:
+    def error(self) -> RulesError:
         """By position, the rules' own before those of page files, each once."""
-        return sorted(
+        problems = sorted(
             set(self.problems),
             key=lambda each: (
                 each.file != self._file,
@@ -96,6 +99,7 @@ class _Report:
                 each.message,
             ),
         )
+        return RulesError(problems, self.files)
 
 
 def _read(path: Path, file: str) -> bytes:

@@ -12,7 +12,8 @@ from proxy.rules.templates import LARGEST_PAGE_BYTES, Template
 
 class NamedFiles:
     """The files that a document names: pages (`templates`, by the path as written) and TLS
-    authorities. `digests` stand for what each held, by absolute path.
+    authorities. `digests` stand for what each held, by absolute path; `paths` are those of all,
+    also of files that can't be read.
 
     Reads what it can whatever else is wrong with the document, and leaves the rest as `problems`.
     """
@@ -20,6 +21,7 @@ class NamedFiles:
     def __init__(self, file: str, folder: Path, document: Document) -> None:
         self.templates: dict[str, Template] = {}
         self.digests: dict[str, bytes] = {}
+        self.paths: list[str] = []
         self.problems: list[Problem] = []
         self._file = file
         self._folder = folder
@@ -66,7 +68,11 @@ class NamedFiles:
         if not written:
             self._problem(steps, "must not be empty")
             return None
+        if "\0" in written:
+            self._problem(steps, "no file has a NUL in its name")
+            return None
         path = self.path(written)
+        self.paths.append(str(path))
         try:
             # Opening a pipe would wait for its writer.
             if not stat.S_ISREG(path.stat().st_mode):
@@ -74,9 +80,8 @@ class NamedFiles:
                 return None
             with path.open("rb") as opened:
                 content = opened.read(LARGEST_PAGE_BYTES + 1)
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            self._problem(steps, f"{written} can't be read: {why}")
+        except OSError as error:
+            self._problem(steps, f"{written} can't be read: {error.strerror}")
             return None
         if len(content) > LARGEST_PAGE_BYTES:
             self._problem(steps, f"{written} is larger than {LARGEST_PAGE_BYTES // 2**20} MiB")

@@ -39,10 +39,15 @@ class Problem:
 
 
 class RulesError(Exception):
-    """The rules can't be used. `problems` holds all that is wrong, by position, at least one."""
+    """The rules can't be used. `problems` holds all that is wrong, by position, at least one.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `files` are the absolute paths of the files that the rules name, as far as they could be read:
+    a change of any of them, or its appearance, may be what mends the rules.
+    """
+
+    def __init__(self, problems: Iterable[Problem], files: Iterable[str] = ()) -> None:
         self.problems = list(problems)
+        self.files = tuple(files)
         super().__init__("\n".join(map(str, self.problems)))
 
 

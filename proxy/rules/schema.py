@@ -1,7 +1,8 @@
 """The document: every key, what it means, and what it may hold.
 
-Unknown keys are errors, and nothing is converted but texts with units. What keys say together is
-checked in `proxy.rules.combinations` and `proxy.rules.references`.
+Unknown keys are errors, and nothing is converted but texts with units, and texts that would be a
+number or a truth without their quotes. What keys say together is checked in
+`proxy.rules.combinations` and `proxy.rules.references`.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,6 +20,7 @@ from pydantic import (
 from proxy.policy.snapshot import QueueOrder
 from proxy.rules.problems import nearest
 from proxy.rules.values import (
+    PLAIN,
     Bind,
     Duration,
     DurationRange,
@@ -36,7 +38,9 @@ from proxy.rules.values import (
     Size,
     Speed,
     Status,
+    Truth,
     Url,
+    Whole,
 )
 
 TAG = "\0"
@@ -66,7 +70,7 @@ class Section(BaseModel):
 class Server(Section):
     """What holds for the process."""
 
-    max_connections: int = _key(
+    max_connections: Whole = _key(
         "How many client connections may be open at once; more are refused.", 10000, ge=1, le=10**6
     )
     drain_timeout: Duration = _key(
@@ -87,10 +91,12 @@ class _Bucket(Section):
 
     per: Per | None = _key(_PER, None)
     warm_up: Duration = _key(
-        "For this long after the start the limit grows to its full rate: a cold start.", "0s"
+        "For this long after the start the limit grows to its full rate, and again after it was "
+        "idle for so long: a cold start.",
+        "0s",
     )
-    max_keys: int | None = _key(
-        "How many different values of `per` are remembered at most.", None, ge=1, le=10**7
+    max_keys: Annotated[int, Field(ge=1, le=10**7), PLAIN] | None = _key(
+        "How many different values of `per` are remembered at most.", None
     )
     mode: Literal["enforce", "shadow"] = _key(_MODE, "enforce")
 
@@ -101,11 +107,9 @@ class RateLimit(_Bucket):
     kind: ClassVar[str] = "rate"
 
     rate: Rate = _key("How many requests are admitted in a second, minute or hour.")
-    burst: int | None = _key(
+    burst: Annotated[int, Field(ge=1, le=10**9), PLAIN] | None = _key(
         "How many requests may come at once. Without it: a tenth of a second's worth, at least 1.",
         None,
-        ge=1,
-        le=10**9,
     )
 
 
@@ -123,8 +127,8 @@ class ConcurrencyLimit(Section):
 
     kind: ClassVar[str] = "concurrency"
 
-    concurrency: int = _key("How many requests may be in flight at once.", ge=1, le=10**6)
-    queue: int = _key("How many more may wait for one of these to end.", 0, ge=0, le=10**6)
+    concurrency: Whole = _key("How many requests may be in flight at once.", ge=1, le=10**6)
+    queue: Whole = _key("How many more may wait for one of these to end.", 0, ge=0, le=10**6)
     queue_timeout: PositiveDuration | None = _key(
         "The longest wait in the queue; required with a queue.", None
     )
@@ -244,7 +248,7 @@ class UpstreamTimeouts(Section):
 class Tls(Section):
     """How an https upstream is believed."""
 
-    verify: bool = _key("Whether its certificate is checked.", True)
+    verify: Truth = _key("Whether its certificate is checked.", True)
     ca_file: str | None = _key(
         "A file of authorities to believe instead of the system's, from this file's folder.", None
     )
@@ -326,9 +330,15 @@ class Logs(Section):
     """What is written to the log."""
 
     format: Literal["console", "json"] = _key("For people, or one JSON object a line.", "console")
-    level: Literal["debug", "info", "warning", "error"] = _key("The least that is written.", "info")
-    access: bool = _key("Whether requests are logged.", True)
-    sample_admitted: Ratio = _key("The share of admitted requests that is logged.", "100%")
+    level: Literal["info", "warning", "error"] = _key(
+        "The least that is written. It does not hold for the lines of requests (access).", "info"
+    )
+    access: Truth = _key("Whether requests are logged.", True)
+    sample_admitted: Ratio = _key(
+        "The share of admitted requests that is logged. Those that fail upstream are all logged, "
+        "up to 10 a second.",
+        "100%",
+    )
     sample_refused: Ratio = _key("The share of refused requests that is logged.", "1%")
 
 

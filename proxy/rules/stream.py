@@ -12,12 +12,12 @@ from math import ceil
 from typing import IO
 
 from proxy.policy.snapshot import LimitSpec, RouteSpec, Snapshot
-from proxy.rules.problems import Problem, RulesError
+from proxy.rules.problems import RulesError
 
 BATCH = 50
 """Routes or limits: well under a millisecond of reading."""
 
-_RULES, _PROBLEMS = "rules", "problems"
+_RULES, _ERROR = "rules", "error"
 
 
 def write_snapshot(snapshot: Snapshot, out: IO[bytes]) -> None:
@@ -30,21 +30,21 @@ def write_snapshot(snapshot: Snapshot, out: IO[bytes]) -> None:
         pickler.dump(parts[start : start + BATCH])
 
 
-def write_problems(problems: list[Problem], out: IO[bytes]) -> None:
-    """Write `problems` for `read_snapshot`."""
-    pickle.dump((_PROBLEMS, problems, 0), out, pickle.HIGHEST_PROTOCOL)
+def write_error(error: RulesError, out: IO[bytes]) -> None:
+    """Write `error` for `read_snapshot`."""
+    pickle.dump((_ERROR, (error.problems, error.files), 0), out, pickle.HIGHEST_PROTOCOL)
 
 
 def read_snapshot(content: bytes) -> Iterator[Snapshot | None]:
     """Yield None after each batch, and the snapshot at last.
 
-    Raises `RulesError` for written problems. Only for what a process of ours has written: a pickle
+    Raises `RulesError` if one was written. Only for what a process of ours has written: a pickle
     can do anything.
     """
     unpickler = pickle.Unpickler(BytesIO(content))  # noqa: S301
     tag, header, count = unpickler.load()
-    if tag == _PROBLEMS:
-        raise RulesError(header)
+    if tag == _ERROR:
+        raise RulesError(*header)
     limits: dict[str, LimitSpec] = {}
     routes: list[RouteSpec] = []
     yield None

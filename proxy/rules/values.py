@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from proxy.policy.keys import KeyKind, KeySource
 from proxy.policy.reasons import Reason
 from proxy.rules import addresses, paths, units
+from proxy.rules.document import as_plain
 from proxy.rules.problems import shown, suggestion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -93,6 +94,11 @@ def _by_language(value: object) -> object:
     return {"": value} if isinstance(value, str) else value
 
 
+PLAIN = BeforeValidator(as_plain)
+"""Stands behind a number's bounds where None is allowed too: else JSON Schema lacks the bounds."""
+
+Whole = Annotated[int, PLAIN]
+Truth = Annotated[bool, PLAIN]
 Name = Annotated[str, PlainValidator(_name), _text(f"^{_NAME.pattern}$")]
 Duration = Annotated[
     float, PlainValidator(units.duration), _text(units.DURATION_PATTERN, "500ms", "2s", "1m30s")
@@ -157,6 +163,7 @@ ReasonWord = Annotated[
 Status = Annotated[
     int,
     PlainValidator(_status),
+    PLAIN,
     WithJsonSchema({"type": "integer", "minimum": 200, "maximum": 599, "examples": [200, 503]}),
 ]
 _Language = Annotated[str, PlainValidator(_language), WithJsonSchema({"type": "string"})]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from proxy.rules.load import load
 from proxy.rules.problems import Problem, RulesError
-from proxy.rules.stream import write_problems, write_snapshot
+from proxy.rules.stream import write_error, write_snapshot
 
 LARGEST_MEMORY_BYTES = 1024**3
 LONGEST_CPU = 20
@@ -36,11 +36,11 @@ def main() -> None:
     try:
         snapshot = load(Path(file), os.environ)
     except RulesError as error:
-        write_problems(error.problems, out)
+        write_error(error, out)
     except MemoryError:
         size = LARGEST_MEMORY_BYTES // 2**20
         message = f"needs more than {size} MiB of memory to read"
-        write_problems([Problem(file, 1, 1, "", message)], out)
+        write_error(RulesError([Problem(file, 1, 1, "", message)]), out)
     else:
         write_snapshot(snapshot, out)
     out.flush()

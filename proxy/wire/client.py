@@ -11,6 +11,10 @@ Networks = Sequence[IPv4Network | IPv6Network]
 MAX_HOPS = 32
 """The most entries of X-Forwarded-For that are walked: parsing an address costs microseconds."""
 
+LONGEST_ADDRESS = 64
+"""Characters; an IPv6 address with zone, brackets and port has fewer. Longer entries are not even
+remembered: thousands of them, of 64 KiB each, would fill the memory."""
+
 
 def is_trusted(peer: str, trusted: Networks) -> bool:
     """Whether the forwarding fields that `peer` sends are believed."""
@@ -52,12 +56,16 @@ def client_key(address: str) -> str:
     A /64 is the least that an IPv6 subscriber gets (RFC 6177), so one host has 2^64 addresses.
     Anything else is returned as it is.
     """
-    return _network(address) if ":" in address else address
+    return _network(address) if ":" in address and len(address) <= LONGEST_ADDRESS else address
+
+
+def plain_address(peer: str) -> str:
+    """`peer` without zone and port, IPv4-mapped as IPv4; as it is when it is no address."""
+    return _plain(peer) if len(peer) <= LONGEST_ADDRESS else peer
 
 
 @lru_cache(maxsize=4096)
-def plain_address(peer: str) -> str:
-    """`peer` without zone and port, IPv4-mapped as IPv4; as it is when it is no address."""
+def _plain(peer: str) -> str:
     address = _parse(peer)
     return peer if address is None else str(address)
 
@@ -70,8 +78,12 @@ def _network(address: str) -> str:
     return address if parsed is None else str(parsed)
 
 
-@lru_cache(maxsize=4096)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    return _parse_short(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)
+def _parse_short(text: str) -> IPv4Address | IPv6Address | None:
     if text.startswith("["):
         text, bracket, port = text[1:].partition("]")
         if not bracket or (port and not _is_port(port[1:], port[0])):

@@ -1,7 +1,9 @@
 """What an intermediary does to header fields: the heads that go on (RFC 9110 section 7.6)."""
 
+import re
+
 from proxy.wire.client import plain_address
-from proxy.wire.grammar import OWS, Field, Fields
+from proxy.wire.grammar import OWS, TOKEN, Field, Fields
 from proxy.wire.request_head import RequestHead
 from proxy.wire.response_head import Framing, ResponseHead
 
@@ -22,7 +24,34 @@ Not `Proxy-Authorization` and `Proxy-Authenticate`: they are for the next proxy 
 them (RFC 9110 section 11.7), and Plan B does not ask. Not `Trailer`: trailers are passed on.
 """
 
-_END_TO_END = frozenset(
+_FORWARDED_PREFIX = b"x-forwarded"
+_FORWARDED_NAMES = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    }
+)
+"""What proxies say of a request's origin, and, to IIS and to what descends from Zend and old
+Symfony, of its path: from a stranger a way around every rule for paths (CVE-2018-14773).
+"""
+
+_SUSPECT = b"xftc"
+"""The first letters of all these."""
+
+_UNSUSPECTED = frozenset({b"cache-control", b"content-length", b"content-type", b"cookie"})
+"""The commonest fields that begin so: spared a closer look."""
+
+_NOT_FORWARDED = HOP_BY_HOP | {b"proxy"}
+"""`Proxy` becomes HTTP_PROXY to a CGI, which then calls others through it (CVE-2016-5385)."""
+
+_END_TO_END = _FORWARDED_NAMES | frozenset(
     {
         b"accept",
         b"authorization",
@@ -34,7 +63,6 @@ _END_TO_END = frozenset(
         b"cookie",
         b"date",
         b"expect",
-        b"forwarded",
         b"host",
         b"max-forwards",
         b"origin",
@@ -42,35 +70,38 @@ _END_TO_END = frozenset(
         b"set-cookie",
         b"trailer",
         b"via",
-        b"x-real-ip",
     }
 )
-"""Not removed though `Connection` names them, nor is `X-Forwarded-*`.
+"""Not removed though `Connection` names them, nor is `X-Forwarded*`.
 
 RFC 9110 section 7.6.1 forbids senders to name such fields; who does so wants a proxy to strip
 what it or the one before it vouches for ("Connection: X-Forwarded-For").
 """
 
-_NOT_IN_TRAILERS = HOP_BY_HOP | {
-    # Framing, and how the content is to be read.
-    *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer"),
-    # Routing, and where the request came from.
-    *(b"host", b"forwarded", b"via", b"x-real-ip", b"max-forwards"),
-    # Requests' controls and conditions.
-    *(b"cache-control", b"expect", b"pragma", b"range", b"if-match", b"if-none-match"),
-    *(b"if-modified-since", b"if-unmodified-since", b"if-range"),
-    # Who the user is.
-    *(b"authorization", b"proxy-authorization", b"www-authenticate", b"proxy-authenticate"),
-    *(b"authentication-info", b"proxy-authentication-info", b"cookie", b"set-cookie"),
-    # Responses' control data.
-    *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning"),
-}
+_NOT_IN_TRAILERS = (
+    _NOT_FORWARDED
+    | _FORWARDED_NAMES
+    | {
+        # Framing, and how the content is to be read.
+        *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer"),
+        # Routing, and where the request came from.
+        *(b"host", b"via", b"max-forwards"),
+        # Requests' controls and conditions.
+        *(b"cache-control", b"expect", b"pragma", b"range", b"if-match", b"if-none-match"),
+        *(b"if-modified-since", b"if-unmodified-since", b"if-range"),
+        # Who the user is.
+        *(b"authorization", b"proxy-authorization", b"www-authenticate", b"proxy-authenticate"),
+        *(b"authentication-info", b"proxy-authentication-info", b"cookie", b"set-cookie"),
+        # Responses' control data.
+        *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning"),
+    }
+)
 """RFC 9110 section 6.5.1, and the list of RFC 7230 section 4.1.2 that it generalises."""
 
 _USUAL_CONNECTION_NAMES = HOP_BY_HOP | {b"close"}
 
-_FORWARDED_PREFIX = b"x-forwarded-"
-_FORWARDED_NAMES = frozenset({b"forwarded", b"x-real-ip"})
+
+_PROTOCOL = re.compile(rb"[" + TOKEN + rb"]++(?:/[" + TOKEN + rb"]++)?")
 
 # How CGI sees a field name (RFC 3875 section 4.1.18), spelt with hyphens: all but letters and
 # digits is one character to it, or to the Apache before it.
@@ -91,16 +122,16 @@ def forward_request_head(
     """The head to send upstream, its empty line included.
 
     Method and target byte for byte, HTTP/1.1, the fields in their order and case. Removed are
-    hop-by-hop fields, those that `Connection` names unless they are essential, and forwarding
-    fields of which `peer` is not `trusted` to send any; spellings that CGI takes for one of them
-    (`X_Forwarded_For`) always. Added are `Host` to an HTTP/1.0 request without one (the
+    hop-by-hop fields and `Proxy`, those that `Connection` names unless they are essential, and
+    forwarding fields of which `peer` is not `trusted` to send any; spellings that CGI takes for
+    one of them (`X_Forwarded_For`) always. Added are `Host` to an HTTP/1.0 request without one (the
     target's, else `host`), `X-Forwarded-For` with the trusted chain and `peer`,
     `X-Forwarded-Proto` (`scheme`) and `X-Forwarded-Host` unless a trusted peer gave them, `Via`
     (`pseudonym`), `Transfer-Encoding` when the request is chunked, and the upgrade when it may
     pass (`passable_upgrade`). Max-Forwards of OPTIONS and TRACE is one less: the caller answers
     those with 0 by itself (`max_forwards`).
     """
-    removed = HOP_BY_HOP
+    removed = _NOT_FORWARDED
     if not head.connection_names <= _USUAL_CONNECTION_NAMES:
         removed = removed | _removable(head.connection_names)
     if head.version == (1, 0):
@@ -118,7 +149,7 @@ def forward_request_head(
         key = name.lower()
         if key in removed:
             continue
-        if key[0] in b"xf":
+        if key[0] in _SUSPECT and key not in _UNSUSPECTED:
             kind = key.translate(_AS_CGI)
             if kind.startswith(_FORWARDED_PREFIX) or kind in _FORWARDED_NAMES:
                 if not trusted or kind != key:
@@ -224,7 +255,8 @@ def passable_upgrade(upgrade: bytes | None) -> bytes | None:
     """The protocols in an `Upgrade` value that may be tunnelled; None for none.
 
     Never HTTP itself (`h2c`, `HTTP/2.0`), nor TLS (RFC 2817), in which HTTP would follow:
-    requests inside the tunnel would pass every rule by ("h2c smuggling").
+    requests inside the tunnel would pass every rule by ("h2c smuggling"). Nor what is malformed
+    (RFC 9110 section 7.8), in which another reader may find one of them.
     """
     if upgrade is None:
         return None
@@ -232,7 +264,8 @@ def passable_upgrade(upgrade: bytes | None) -> bytes | None:
     passable = [
         protocol
         for protocol in protocols
-        if protocol and protocol.lower().partition(b"/")[0] not in {b"h2", b"h2c", b"http", b"tls"}
+        if _PROTOCOL.fullmatch(protocol)
+        and protocol.lower().partition(b"/")[0] not in {b"h2", b"h2c", b"http", b"tls"}
     ]
     return b", ".join(passable) or None
 

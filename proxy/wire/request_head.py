@@ -202,12 +202,18 @@ def _request_head(method: bytes, target: bytes, minor: bytes, fields: list[Field
         chunked,
         b"close" not in names and (version == (1, 1) or b"keep-alive" in names),
         # RFC 9110 section 10.1.1: a 1.0 client knows no 100, and can't be sent one.
-        expect is not None and version == (1, 1) and expect[0].lower() == b"100-continue",
+        expect is not None and version == (1, 1) and _expects_continue(expect),
         # RFC 9110 section 7.8: not from a 1.0 client, and only together with Connection.
         b", ".join(upgrade) if upgrade and version == (1, 1) and b"upgrade" in names else None,
         names,
         _host(method, target, found.get(b"host"), version),
     )
+
+
+def _expects_continue(values: list[bytes]) -> bool:
+    """Whether it is among the expectations: a list (RFC 9110 section 10.1.1)."""
+    members = b",".join(values).lower().split(b",")
+    return b"100-continue" in [member.strip(OWS) for member in members]
 
 
 def _connection_names(found: dict[bytes, list[bytes]]) -> frozenset[bytes]:

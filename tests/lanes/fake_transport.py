@@ -4,10 +4,10 @@ import asyncio
 
 
 class FakeTransport(asyncio.Transport):
-    """Reads until it is paused; `written` holds what was sent."""
+    """Reads until it is paused; `written` holds what was sent. `extra` is its extra info."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **extra: object) -> None:
+        super().__init__(extra)
         self.reading = True
         self.closing = False
         self.half_closed = False

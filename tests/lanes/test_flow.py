@@ -1,4 +1,5 @@
 import asyncio
+import socket
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
@@ -11,9 +12,9 @@ from tests.lanes.fake_transport import FakeTransport
 class Connection:
     """A protocol whose transport takes bytes when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, **extra: object) -> None:
         loop = asyncio.get_running_loop()
-        self.transport = FakeTransport()
+        self.transport = FakeTransport(**extra)
         self.protocol = BaseProtocol(loop)
         # connection_made() would ask for a socket's options.
         self.protocol.transport = self.transport
@@ -48,6 +49,25 @@ async def test_a_peer_that_takes_a_little_is_waited_for() -> None:
         connection.take(10)
     assert not draining.done()
     assert await draining is False
+
+
+async def test_what_the_kernel_still_sends_is_taken_as_well() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(10):
+            ours.send(b"x" * 1000)
+        draining = Connection(socket=ours).draining(0.05)
+        for _ in range(6):
+            await asyncio.sleep(0.02)
+            theirs.recv(1000)
+        assert not draining.done()
+        assert await draining is False
+
+
+async def test_a_socket_that_is_closed_meanwhile_does_not_matter() -> None:
+    closed = socket.socket()
+    closed.close()
+    assert await Connection(socket=closed).draining(0.01) is False
 
 
 async def test_a_lost_connection_is_told() -> None:

@@ -6,20 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.lanes.services import Entry, Services, Upstreams
+from proxy.lanes.services import Services, Upstreams
 from proxy.policy.engine import Engine
 from proxy.policy.snapshot import Snapshot, TlsSpec, UpstreamSpec
+from tests.lanes.listening import NoLog
 
 SHOP = UpstreamSpec("shop", "127.0.0.1", 8000)
 COUPONS = UpstreamSpec("coupons", "127.0.0.1", 8001)
-
-
-class NoLog:
-    def wants(self, *, refused: bool) -> bool:
-        return False
-
-    def write(self, entry: Entry) -> None:
-        raise AssertionError("written unasked")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.ops.access_log import AccessLog, AccessRecord
+from proxy.ops.access_log import MOST_FAILURES, AccessLog, AccessRecord
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import LogSpec
 
@@ -99,32 +99,42 @@ def test_what_a_client_sends_neither_breaks_nor_floods_a_line(format_: str) -> N
 
 def test_admitted_and_refused_requests_are_sampled_by_their_own_ratios() -> None:
     log, _ = access_log(LogSpec(sample_admitted_ratio=0.6, sample_refused_ratio=0.4), chance=0.5)
-    assert log.wants(refused=False)
-    assert not log.wants(refused=True)
+    assert log.wants("admitted", 0.0)
+    assert not log.wants("refused", 0.0)
 
 
 def test_a_ratio_of_one_writes_all_and_of_nought_none() -> None:
     always, _ = access_log(LogSpec(sample_refused_ratio=1.0), chance=0.9999999)
-    assert always.wants(refused=True)
+    assert always.wants("refused", 0.0)
     never, _ = access_log(LogSpec(sample_refused_ratio=0.0), chance=0.0)
-    assert not never.wants(refused=True)
+    assert not never.wants("refused", 0.0)
 
 
 def test_the_share_that_is_written_is_the_ratio() -> None:
     log = AccessLog(LogSpec(), print, chance=random.Random(7).random)
-    wanted = sum(log.wants(refused=True) for _ in range(100_000))
+    wanted = sum(log.wants("refused", 0.0) for _ in range(100_000))
     assert 900 < wanted < 1100
 
 
 def test_no_access_lines_when_switched_off() -> None:
     log, _ = access_log(LogSpec(access=False), chance=0.0)
-    assert not log.wants(refused=False)
-    assert not log.wants(refused=True)
+    assert not log.wants("admitted", 0.0)
+    assert not log.wants("refused", 0.0)
+    assert not log.wants("failed", 0.0)
+
+
+def test_failures_are_written_whatever_is_sampled_but_no_flood_of_them() -> None:
+    log, _ = access_log(LogSpec(sample_admitted_ratio=0.0), chance=0.5)
+    outage = [log.wants("failed", 7.0 + n / 2000) for n in range(20_000)]
+    assert sum(outage) == MOST_FAILURES * 11 - 1  # ten at once, ten seconds of ten but the last
+    assert outage[:10] == [True] * 10
+    assert not any(outage[10:100])
+    assert [log.wants("failed", 100.0) for _ in range(11)] == [True] * 10 + [False]
 
 
 def test_a_reload_changes_format_and_ratios() -> None:
     log, lines = access_log(LogSpec(sample_admitted_ratio=0.0))
     log.configure(LogSpec(format="json"))
-    assert log.wants(refused=False)
+    assert log.wants("admitted", 0.0)
     log.write(record())
     assert json.loads(lines[0])["status"] == 429

@@ -12,10 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from proxy.ops.admin import admin_app
 from proxy.ops.reload import ApplyError, Reloader
+from proxy.ops.stats import UpstreamReading
+from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import Snapshot
 from proxy.rules.apart import load_apart
 from proxy.rules.load import load
 from tests.ops.fake_stats import FakeStats
+from tests.support.chromium import Chromium
 
 TOKEN = "s\u00e9same-open"
 RULES = """\
@@ -112,6 +115,19 @@ async def test_a_failed_reload_is_a_detail_of_readiness(client: Client, admin: A
 def load_version(admin: Admin) -> str:
     admin.path.write_text(RULES)
     return load(admin.path, {}).version
+
+
+async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: Client) -> None:
+    failures = {Reason.UPSTREAM_ERROR: 5, Reason.UPSTREAM_TIMEOUT: 0}
+    for name in ("shop", "coupons"):
+        of_this = failures if name == "shop" else dict.fromkeys(failures, 0)
+        admin.stats.upstream_rows.append(UpstreamReading(name, "127.0.0.1:1", 0, 0, 0, of_this))
+    async with Chromium.start() as browser, browser.page() as page:
+        await page.open(str(client.make_url("/")))
+        failures[Reason.UPSTREAM_ERROR] += 5000
+        rows = "[...document.querySelectorAll('tr')].map(row => row.innerText)"
+        await page.until(f"{rows}.some(row => /^→ shop\\s.*upstream_error$/.test(row))")
+        assert await page.evaluate(f"{rows}.some(row => /^→ coupons\\s.*\\s0$/.test(row))")
 
 
 async def test_the_status_tells_routes_and_rules(client: Client) -> None:

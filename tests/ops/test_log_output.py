@@ -35,7 +35,7 @@ def test_all_lines_are_written_in_order_before_close_returns(tmp_path: Path) -> 
 
 
 def test_a_full_pipe_drops_lines_and_holds_nobody_up(pipe: tuple[int, int]) -> None:
-    output = LogOutput(pipe[1], most_lines=100)
+    output = LogOutput(pipe[1], most_bytes=100_000)
     done = threading.Event()
 
     def flood() -> None:
@@ -53,6 +53,41 @@ def test_a_full_pipe_drops_lines_and_holds_nobody_up(pipe: tuple[int, int]) -> N
     output.close(timeout=5)
     os.close(pipe[1])
     drainer.join(5)
+
+
+def test_what_waits_is_bounded_in_bytes_however_long_the_lines(pipe: tuple[int, int]) -> None:
+    output = LogOutput(pipe[1], most_bytes=1_000_000)
+    for _ in range(100):
+        output.put("x" * 99_999)
+    # Ten lines wait, and before these others that the thread took, as nobody reads the pipe.
+    assert 80 <= output.dropped <= 90
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(read_all(pipe[0])))
+    reader.start()
+    output.close(timeout=5)
+    os.close(pipe[1])
+    reader.join(5)
+    assert read[0].count(b"\n") == 100 - output.dropped
+
+
+def test_lines_put_while_others_are_written_are_written_before_close_returns(
+    pipe: tuple[int, int],
+) -> None:
+    output = LogOutput(pipe[1])
+    output.put("x" * 200_000)
+    assert os.read(pipe[0], 1) == b"x"  # the thread has it, and the pipe is full
+    output.put("last")
+    closing = threading.Thread(target=output.close, args=(5,))
+    closing.start()
+    while not output._closing:
+        pass
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(read_all(pipe[0])))
+    reader.start()
+    closing.join()
+    os.close(pipe[1])
+    reader.join(5)
+    assert read[0].endswith(b"x\nlast\n")
 
 
 def test_a_non_blocking_descriptor_gets_every_byte(pipe: tuple[int, int]) -> None:

@@ -116,10 +116,13 @@ async def test_a_limit_tells_only_what_it_has() -> None:
     assert found[key("planb_limit_capacity", **most)] == 64
 
 
+FAILURES = {Reason.UPSTREAM_ERROR: 3, Reason.UPSTREAM_TIMEOUT: 0}
+
+
 async def test_connections_are_told_by_listener_and_upstream() -> None:
     stats = FakeStats(
         listener_rows=[ListenerReading("storefront", "127.0.0.1:8080", 12, 340)],
-        upstream_rows=[UpstreamReading("shop", "http://127.0.0.1:8000", 7, 2, 40)],
+        upstream_rows=[UpstreamReading("shop", "http://127.0.0.1:8000", 7, 2, 40, FAILURES)],
     )
     found = await samples(metrics(stats))
     assert found[key("planb_downstream_connections", listener="storefront")] == 12
@@ -127,6 +130,9 @@ async def test_connections_are_told_by_listener_and_upstream() -> None:
     assert found[key("planb_upstream_connections", upstream="shop", state="in_use")] == 7
     assert found[key("planb_upstream_connections", upstream="shop", state="idle")] == 2
     assert found[key("planb_upstream_connects_total", upstream="shop")] == 40
+    failures = "planb_upstream_failures_total"
+    assert found[key(failures, upstream="shop", reason="upstream_error")] == 3
+    assert found[key(failures, upstream="shop", reason="upstream_timeout")] == 0
 
 
 async def test_the_state_of_the_rules_and_of_the_process_is_told() -> None:

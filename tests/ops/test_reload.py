@@ -252,6 +252,50 @@ async def test_a_page_that_was_missed_is_found_when_it_appears(
     assert await rules.next_route() == "second"
 
 
+async def test_a_page_of_failed_rules_is_loaded_when_it_is_mended(rules: Rules) -> None:
+    other = rules.path.parent / "other" / "page.json"
+    other.parent.mkdir()
+    other.write_text("{{nope}}")
+    await asyncio.sleep(2 * CLOCK_STEP)
+    async with watching(rules) as reloader:
+        rules.path.write_text((RULES % "second").replace("pages/busy", "other/page"))
+        await until(lambda: not reloader.state.successful)
+        await asyncio.sleep(0.7)  # longer than a tick
+        assert rules.loads == 1
+        other.write_text("{}")
+        assert await rules.next_route() == "second"
+
+
+async def test_a_missed_page_is_found_in_a_folder_that_was_not_watched(
+    watched: tuple[Rules, Reloader],
+) -> None:
+    rules, reloader = watched
+    rules.path.write_text((RULES % "second").replace("pages/busy", "new/folder/page"))
+    await until(lambda: not reloader.state.successful)
+    await asyncio.sleep(0.7)  # longer than a tick
+    assert rules.loads == 1
+    (rules.path.parent / "new" / "folder").mkdir(parents=True)
+    (rules.path.parent / "new" / "folder" / "page.json").write_text("{}")
+    assert await rules.next_route() == "second"
+
+
+async def test_a_page_of_rules_that_could_not_be_applied_is_watched(rules: Rules) -> None:
+    other = rules.path.parent / "other.json"
+    other.write_text("{}")
+    await asyncio.sleep(2 * CLOCK_STEP)
+    async with watching(rules) as reloader:
+
+        async def apply(_: Snapshot) -> None:
+            raise ApplyError("not so")
+
+        reloader._apply = apply
+        rules.path.write_text((RULES % "second").replace("pages/busy", "other"))
+        await until(lambda: not reloader.state.successful)
+        reloader._apply = rules.apply
+        other.write_text("[]")
+        assert await rules.next_route() == "second"
+
+
 async def test_without_notices_the_files_are_looked_at(
     rules: Rules, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

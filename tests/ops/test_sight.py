@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from proxy.ops.sight import Sight, folders_of, look
+from proxy.ops.sight import LARGEST_BYTES, Sight, folders_of, look
 
 
 def test_a_plain_file_shows_in_its_own_folder(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_the_same_content_written_again_is_no_difference(tmp_path: Path) -> None
     file.write_text("version: 1")
     after = look([str(file)], before)
     assert after is not before
-    assert not after.differs(before, since=0.0)
+    assert not after.differs(before, since=0.0, all_expected=False)
 
 
 @pytest.mark.parametrize("content", ["version: 2", ""])
@@ -59,7 +60,7 @@ def test_other_content_is_a_difference(tmp_path: Path, content: str) -> None:
     file.write_text("version: 1")
     before = look([str(file)], None)
     file.write_text(content)
-    assert look([str(file)], None).differs(before, since=0.0)
+    assert look([str(file)], None).differs(before, since=0.0, all_expected=False)
 
 
 def test_a_file_that_vanishes_or_appears_is_a_difference(tmp_path: Path) -> None:
@@ -67,8 +68,8 @@ def test_a_file_that_vanishes_or_appears_is_a_difference(tmp_path: Path) -> None
     missing = look([str(file)], None)
     file.write_text("version: 1")
     present = look([str(file)], None)
-    assert present.differs(missing, since=0.0)
-    assert missing.differs(present, since=0.0)
+    assert present.differs(missing, since=0.0, all_expected=False)
+    assert missing.differs(present, since=0.0, all_expected=False)
 
 
 def test_a_file_not_seen_before_differs_only_if_it_changed_since(tmp_path: Path) -> None:
@@ -76,8 +77,36 @@ def test_a_file_not_seen_before_differs_only_if_it_changed_since(tmp_path: Path)
     file.write_text("version: 1")
     changed = file.stat().st_ctime
     sight = look([str(file)], None)
-    assert sight.differs(Sight(), since=changed - 1)
-    assert not sight.differs(Sight(), since=changed + 1)
+    assert sight.differs(Sight(), since=changed - 1, all_expected=False)
+    assert not sight.differs(Sight(), since=changed + 1, all_expected=True)
+
+
+def test_a_file_not_seen_before_that_is_not_there_differs_only_if_it_was_expected(
+    tmp_path: Path,
+) -> None:
+    sight = look([str(tmp_path / "page.html")], None)
+    assert sight.differs(Sight(), since=0.0, all_expected=True)
+    assert not sight.differs(Sight(), since=0.0, all_expected=False)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "page.html"
+    os.mkfifo(pipe)
+    before = look([str(pipe)], None)
+    pipe.unlink()
+    pipe.write_text("page")
+    assert look([str(pipe)], before).differs(before, since=0.0, all_expected=False)
+
+
+def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.touch()
+    os.truncate(file, LARGEST_BYTES + 2)
+    before = look([str(file)], None)
+    os.truncate(file, LARGEST_BYTES + 1)
+    assert not look([str(file)], before).differs(before, since=0.0, all_expected=False)
+    os.truncate(file, LARGEST_BYTES)
+    assert look([str(file)], before).differs(before, since=0.0, all_expected=False)
 
 
 def test_untouched_files_are_not_read_again(tmp_path: Path) -> None:

@@ -98,8 +98,9 @@ def request(
     fields: Fields = (),
     query: bytes = b"",
     length: int | None = 0,
+    other_paths: tuple[str, ...] = (),
 ) -> Request:
-    return Request("GET", "shop.test", path, query, fields, client, length)
+    return Request("GET", "shop.test", path, query, fields, client, length, other_paths=other_paths)
 
 
 class Call:

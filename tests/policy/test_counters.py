@@ -46,6 +46,7 @@ def record(
     reason: Reason | None = None,
     *,
     duration: float = 0.02,
+    own: float = 0.0002,
     waited: float = 0.0,
 ) -> None:
     route.record(
@@ -53,7 +54,7 @@ def record(
         reason=reason,
         status=status,
         duration=duration,
-        own=0.0002,
+        own=own,
         waited=waited,
     )
 
@@ -71,7 +72,7 @@ def test_a_forwarded_request_is_counted_by_its_status_class() -> None:
 
 def test_a_refusal_leaves_the_durations_of_forwarded_requests_alone() -> None:
     route = RouteCounters()
-    record(route, False, 429, Reason.RATE, duration=0.00004)
+    record(route, False, 429, Reason.RATE, own=0.00004)
     assert route.refused[Reason.RATE] == 1
     assert route.forwarded == 0
     assert route.responses == [0] * 6
@@ -104,6 +105,13 @@ def test_only_requests_that_had_to_wait_are_in_the_queue_wait() -> None:
     record(route, False, 503, Reason.QUEUE_TIMEOUT, waited=0.2)
     assert sum(route.queue_wait.counts) == 2
     assert route.queue_wait.sum == pytest.approx(0.25)
+
+
+def test_a_refusal_s_wait_in_a_queue_is_not_in_its_duration() -> None:
+    route = RouteCounters()
+    record(route, False, 503, Reason.QUEUE_TIMEOUT, duration=0.2003, own=0.0003, waited=0.2)
+    assert route.refusal_duration.sum == 0.0003
+    assert route.queue_wait.sum == 0.2
 
 
 def test_the_total_has_every_request_once() -> None:

@@ -20,6 +20,7 @@ from tests.policy.guarded import (
     concurrency,
     pace,
     rate,
+    request,
     snapshot,
 )
 
@@ -261,6 +262,41 @@ def test_what_is_no_request_is_counted_as_unmatched(reason: Reason) -> None:
     assert (verdict.state, verdict.reason) == (State.REFUSE, reason)
     engine.settle(verdict, Completion(reason.status, 0.0, 0.0), 0.0)
     assert engine.rules.routes[UNMATCHED].refused[reason] == 1
+
+
+# --------------------------------------------------------------- other readings
+
+
+def test_a_request_passes_the_limits_of_every_reading_of_its_path() -> None:
+    rules = snapshot(rate("a", 1), rate("b", 1, burst=2), routes={"a": ["a"], "b": ["b"]})
+    engine = Guarded(rules)
+    assert engine.admits(0.0, "/x", other_paths=("/a", "/b"))
+    assert engine.counts("a") == engine.counts("b") == (1, 0, 0)
+    assert not engine.admits(0.0, "/a")
+    assert not engine.admits(0.0, "/b", other_paths=("/x", "/a"))
+    assert engine.counts("b") == (1, 0, 0), "a refusal takes nothing"
+    assert engine.admits(0.0, "/b")
+    assert engine.rules.routes["b"].total == 2, "the route is that of the path"
+
+
+def test_another_reading_with_the_same_route_takes_nothing_more() -> None:
+    engine = Guarded(snapshot(rate("limit", 1, burst=2)))
+    assert engine.admits(0.0, "/a", other_paths=("/b", "/c"))
+    assert engine.counts("limit") == (1, 0, 0)
+
+
+def test_parameters_of_all_readings_are_there_to_count_by() -> None:
+    per_item = KeySource(KeyKind.PATH, "item")
+    rules = snapshot(rate("limit", 1, per=per_item), routes={"x": [], "y": ["limit"]})
+    x, y = rules.routes
+    routes = (replace(x, path="/x/{id}/{one}"), replace(y, path="/y/{id}/{item}"))
+    engine = Guarded(replace(rules, routes=routes))
+    call = engine.ask(0.0, "/x/1/2", other_paths=("/y/3/4",))
+    assert call.state is State.FORWARD
+    assert not engine.admits(0.0, "/y/5/4", client="192.0.2.9")
+    about = request("/x/1/2", other_paths=("/y/3/4",))
+    engine.decide(FRONT, about, 0.0, lambda: None)
+    assert about.parameters == {"id": "1", "one": "2", "item": "4"}
 
 
 # ---------------------------------------------------------------------- shadow

@@ -8,8 +8,13 @@ from proxy.policy.rate import RateLimiter
 from tests.policy.guarded import ANSWERS, CLIENT, concurrency, pace, rate, request
 
 
-def guard(enforced: Sequence[AnyLimit] = (), shadows: Sequence[AnyLimit] = ()) -> Guard:
-    return Guard("front", "all", enforced, shadows, RouteCounters(), ANSWERS, None)
+def guard(
+    enforced: Sequence[AnyLimit] = (),
+    shadows: Sequence[AnyLimit] = (),
+    max_body_bytes: int | None = None,
+    name: str = "all",
+) -> Guard:
+    return Guard("front", name, enforced, shadows, RouteCounters(), ANSWERS, max_body_bytes)
 
 
 def test_limits_stand_by_kind_and_in_their_order() -> None:
@@ -37,3 +42,28 @@ def test_a_limit_without_per_counts_all_requests_alike() -> None:
 def test_a_limit_with_per_counts_by_it() -> None:
     limit = LiveLimit(RateLimiter(rate("limit", 1, per=CLIENT)))
     assert limit.key(request(client="192.0.2.1")) != limit.key(request(client="192.0.2.2"))
+
+
+def test_two_guards_limits_hold_together_and_each_once() -> None:
+    shared, own, others = (LiveLimit(RateLimiter(rate(name, 1))) for name in "abc")
+    paced = LiveLimit(PaceLimiter(pace("d", 1, 1.0)))
+    places = LiveLimit(ConcurrencyLimiter(concurrency("e", 1)))
+    dry = LiveLimit(RateLimiter(rate("dry", 1, shadow=True)))
+    first = guard([shared, own], [dry], name="first")
+    second = guard([shared, paced, others, places], [dry], name="second")
+    both = first.with_limits_of(second)
+    assert both.rates == [shared, own, others]
+    assert (both.paces, both.concurrencies) == ([paced], [places])
+    assert both.shadows == [dry]
+    assert (both.route, both.counters) == ("first", first.counters)
+    assert first.rates == [shared, own]
+
+
+def test_of_two_longest_bodies_the_smaller_holds() -> None:
+    lengths = [None, 10, 20]
+    both = [
+        guard(max_body_bytes=one).with_limits_of(guard(max_body_bytes=other)).max_body_bytes
+        for one in lengths
+        for other in lengths
+    ]
+    assert both == [None, 10, 20, 10, 10, 10, 20, 10, 20]

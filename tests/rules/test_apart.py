@@ -50,6 +50,15 @@ async def test_it_raises_what_load_raises(tmp_path: Path, monkeypatch: pytest.Mo
     assert there.value.problems == here.value.problems
 
 
+async def test_its_error_names_the_files_that_were_looked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, SHORTEST + "pages: {a: {text: a.txt}}\n")
+
+    with pytest.raises(RulesError) as caught:
+        await load_apart(path, ENVIRON)
+
+    assert caught.value.files == (str(tmp_path / "a.txt"),)
+
+
 def _instead(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> None:
     """Run `program` where the compiling process would run."""
     (folder / "proxy" / "rules").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """A sound document to a snapshot."""
 
+from hashlib import blake2b
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             limits: [few, even, all]
             max_body_size: 64KiB
         logs:
-          {format: json, level: debug, access: false, sample_admitted: 5%, sample_refused: 0.5%}
+          {format: json, level: error, access: false, sample_admitted: 5%, sample_refused: 0.5%}
         """,
     )
 
@@ -85,7 +86,12 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             name="tls",
             host="shop.example",
             port=443,
-            tls=TlsSpec(verify=True, ca_file=str(tmp_path / "ca.pem"), server_name="inner"),
+            tls=TlsSpec(
+                verify=True,
+                ca_file=str(tmp_path / "ca.pem"),
+                server_name="inner",
+                ca_digest=blake2b(b"-----BEGIN CERTIFICATE-----").hexdigest(),
+            ),
             timeouts=UpstreamTimeouts(connect=1.0, response=2.0, body=3.0, idle=4.0, tunnel=5.0),
         ),
         "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
@@ -126,7 +132,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
     assert (route.name, route.path, route.methods) == ("items", "/items/{id}", frozenset({"GET"}))
     assert (route.hosts, route.max_body_bytes) == (("*.shop.example",), 65536)
     assert route.limits == ("few", "even", "all")
-    assert snapshot.logs == LogSpec("json", "debug", False, 0.05, 0.005)
+    assert snapshot.logs == LogSpec("json", "error", False, 0.05, 0.005)
     assert snapshot.files == (str(path), str(tmp_path / "ca.pem"))
 
 

@@ -10,7 +10,15 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.policy.snapshot import AdminSpec, ListenerSpec, LogSpec, ServerSpec, UpstreamSpec
+from proxy.policy.snapshot import (
+    AdminSpec,
+    ConcurrencySpec,
+    ListenerSpec,
+    LogSpec,
+    RateSpec,
+    ServerSpec,
+    UpstreamSpec,
+)
 from proxy.rules.load import MOST_FINDINGS, load
 from proxy.rules.problems import RulesError
 from proxy.rules.schema import Section
@@ -165,11 +173,39 @@ def test_the_version_stands_for_all_that_was_read(tmp_path: Path) -> None:
     first = loaded(tmp_path, text, {"OTHER": "x"}).version
 
     assert loaded(tmp_path, text, {}).version == first
-    versions = {first, loaded(tmp_path, text, {"LEVEL": "debug"}).version}
+    versions = {first, loaded(tmp_path, text, {"LEVEL": "error"}).version}
     versions.add(loaded(tmp_path, text + "# more\n").version)
     page.write_text("b")
     versions.add(loaded(tmp_path, text).version)
     assert len(versions) == 4
+
+
+def test_numbers_and_truths_come_from_the_environment_inside_of_braces_too(
+    tmp_path: Path,
+) -> None:
+    text = """\
+        limits:
+          a: {rate: 60/s, burst: "${BURST:-4}"}
+          b: {concurrency: "${PLACES}", queue: "${QUEUE:-0}"}
+        pages: {a: {text: planb.yaml, status: "${STATUS:-200}"}}
+        logs: {access: "${ACCESS}"}
+    """
+
+    snapshot = loaded(tmp_path, text, {"PLACES": "2", "ACCESS": "false"})
+
+    a, b = snapshot.limits.values()
+    assert isinstance(a, RateSpec)
+    assert isinstance(b, ConcurrencySpec)
+    assert (a.burst, b.concurrency, b.queue, snapshot.logs.access) == (4, 2, 0, False)
+
+
+def test_a_text_that_is_no_number_is_reported_wherever_it_is_from(tmp_path: Path) -> None:
+    text = SHORTEST + 'limits: {a: {rate: 60/s, burst: "${B}"}, b: {rate: 1/s, burst: "four"}}\n'
+
+    assert report(write(tmp_path, text), {"B": "4.5"}) == [
+        "4:33: limits.a.burst: 4.5 is not a whole number",
+        '4:64: limits.b.burst: "four" is not a whole number',
+    ]
 
 
 def test_a_flood_of_mistakes_is_cut(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.rules.load import load
+from proxy.rules.problems import RulesError
 from tests.rules.documents import SHORTEST, loaded, report, write
 
 
@@ -41,7 +43,7 @@ def test_symbolic_links_are_named_and_not_what_they_lead_to(tmp_path: Path) -> N
         ("large.html", "large.html is larger than 1 MiB"),
         ("latin.html", "latin.html is not UTF-8 (line 2)"),
         ("planb.yaml/x", "planb.yaml/x can't be read: Not a directory"),
-        ('"a\\0b"', "a\0b can't be read: embedded null byte"),
+        ('"a\\0b"', "no file has a NUL in its name"),
     ],
 )
 def test_a_page_that_cannot_be_used_is_reported_where_it_is_named(
@@ -73,6 +75,20 @@ def test_one_file_may_serve_as_text_and_be_wrong_as_json(tmp_path: Path) -> None
     assert pages(tmp_path, "{a: {text: a, html: a, json: a}}") == [
         "a:1:1: not JSON: Expecting value"
     ]
+
+
+def test_an_error_names_every_file_that_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "wrong.html").write_text("{{nope}}")
+    page = 'html: {en: wrong.html, zh: new/gone.html, fr: "a\\0b"}'
+    path = write(tmp_path, f"{SHORTEST}pages: {{a: {{{page}}}}}\nroute: []\n")
+
+    with pytest.raises(RulesError) as caught:
+        load(path, {})
+
+    assert caught.value.files == (
+        str(tmp_path / "wrong.html"),
+        str(tmp_path / "new" / "gone.html"),
+    )
 
 
 def test_authorities_that_are_none_are_reported(tmp_path: Path) -> None:

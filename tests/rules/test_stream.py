@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.rules.problems import Problem, RulesError
-from proxy.rules.stream import BATCH, read_snapshot, write_problems, write_snapshot
+from proxy.rules.stream import BATCH, read_snapshot, write_error, write_snapshot
 from tests.rules.documents import loaded
 
 
@@ -45,12 +45,13 @@ def test_what_routes_share_is_sent_once_and_shared_again(tmp_path: Path) -> None
     assert len(out.getvalue()) < alone + BATCH * 3 * 400
 
 
-def test_problems_arrive_as_the_error_that_they_were() -> None:
+def test_an_error_arrives_as_it_was() -> None:
     problems = [Problem("a.yaml", 1, 2, "b", "wrong"), Problem("a.yaml", 2, 2, "c", "wrong")]
     out = BytesIO()
 
-    write_problems(problems, out)
+    write_error(RulesError(problems, ["/a.html"]), out)
 
     with pytest.raises(RulesError) as caught:
         next(read_snapshot(out.getvalue()))
     assert caught.value.problems == problems
+    assert caught.value.files == ("/a.html",)

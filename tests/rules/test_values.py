@@ -11,7 +11,7 @@ from proxy.rules import values
 
 ADAPTERS: dict[str, TypeAdapter[object]] = {
     name: TypeAdapter(getattr(values, name))
-    for name in ("Name", "Method", "Per", "ReasonWord", "Status", "PageFiles")
+    for name in ("Name", "Method", "Per", "ReasonWord", "Status", "PageFiles", "Whole", "Truth")
 }
 
 
@@ -28,6 +28,11 @@ ADAPTERS: dict[str, TypeAdapter[object]] = {
         ("ReasonWord", "queue_timeout", Reason.QUEUE_TIMEOUT),
         ("Status", 200, 200),
         ("Status", 503, 503),
+        ("Status", "503", 503),
+        ("Whole", "4", 4),
+        ("Whole", "-4", -4),
+        ("Truth", "true", True),
+        ("Truth", "False", False),
         ("PageFiles", "a.html", {"": "a.html"}),
         ("PageFiles", {"en": "a.html", "zh": "b.html"}, {"en": "a.html", "zh": "b.html"}),
     ],
@@ -56,7 +61,7 @@ def test_a_value_is_read(kind: str, text: object, value: object) -> None:
         ("Status", 204, "can't be a page's status"),
         ("Status", 401, "can't be a page's status"),
         ("Status", 600, "can't be a page's status"),
-        ("Status", "200", "is not a status"),
+        ("Status", "ok", "is not a status"),
         ("Status", True, "is not a status"),
         ("PageFiles", {"zh-CN": "a.html"}, "primary language tag"),
     ],

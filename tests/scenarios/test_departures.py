@@ -153,6 +153,20 @@ async def test_within_a_queue(shop: Storefront, how: str) -> None:
         assert await shop.verdicts("abandoned") == abandoned + 1
 
 
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_within_a_queue_and_an_upload(shop: Storefront, how: str) -> None:
+    script = Waiting()
+    async with shop.origin(script), shop.client() as first, shop.client() as second:
+        await first.send(request_head("GET", "/one/first"))
+        await script.reached.wait()
+        # More than is read before its turn.
+        data = request_head("POST", "/one/second", "Content-Length: 1000000") + block(1 << 17)
+        await second.send(data)
+        await shop.until_metric(1, "planb_limit_waiting", limit="one")
+        await _leave(second, how)
+        await shop.until_metric(0, "planb_limit_waiting", limit="one")
+
+
 async def test_the_next_in_the_queue_takes_the_place(shop: Storefront) -> None:
     script = Waiting()
     async with shop.origin(script) as origin, shop.client() as first, shop.client() as second:

@@ -150,19 +150,47 @@ async def test_what_is_in_flight_is_finished(tmp_path: Path, number: signal.Sign
         assert await planb.wait() == 0
 
 
-async def test_what_takes_too_long_is_cut(tmp_path: Path) -> None:
-    async with HttpOrigin() as origin:
-        text = rules(origin.url, more="server: {drain_timeout: 300ms}")
-        async with PlanB(text, tmp_path) as planb:
-            async with RawClient(planb.port("storefront")) as client:
-                await client.send(request_head("GET", "/stall"))
-                await _has(origin, 1)
-                started = time.monotonic()
-                planb.signal(signal.SIGTERM)
-                await client.is_closed_by_peer()
-                assert 0.25 < time.monotonic() - started < 3
-            assert await planb.wait() == 0
-            assert "1 connections cut after 0.3 s" in planb.log_text()
+DRAINING = """
+server: {drain_timeout: 300ms}
+limits:
+  one: {concurrency: 1, queue: 1, queue_timeout: 60s}
+routes: [{name: one, match: {path: /stall}, limits: [one]}]
+logs: {access: true, format: json, sample_refused: 100%}
+"""
+
+
+async def test_what_takes_too_long_is_answered_or_cut(tmp_path: Path) -> None:
+    async with HttpOrigin() as origin, PlanB(rules(origin.url, more=DRAINING), tmp_path) as planb:
+        port = planb.port("storefront")
+        async with (
+            RawClient(port) as sent,
+            RawClient(port) as waits,
+            RawClient(port) as uploads,
+            RawClient(port) as reads,
+        ):
+            await sent.send(request_head("GET", "/stall"))
+            await _has(origin, 1)
+            await waits.send(request_head("GET", "/stall"))
+            await uploads.send(request_head("POST", "/", "Content-Length: 10") + b"12345")
+            await reads.send(request_head("GET", "/events"))
+            await reads.read_head()
+            started = time.monotonic()
+            planb.signal(signal.SIGTERM)
+            with pytest.raises(ConnectionError):
+                await reads.read_to_end()
+            assert time.monotonic() - started < 2
+            for client, status, reason in (
+                (sent, 504, "upstream_timeout"),
+                (uploads, 504, "upstream_timeout"),
+                (waits, 503, "draining"),
+            ):
+                answer = await client.read_response()
+                assert (answer.status, answer.header("connection")) == (status, "close")
+                assert f'details="{reason}"' in str(answer.header("proxy-status"))
+                assert await client.is_closed_by_peer()
+            assert 0.25 < time.monotonic() - started < 3
+        assert await planb.wait() == 0
+        assert "4 connections cut after 0.3 s" in planb.log_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

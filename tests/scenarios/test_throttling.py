@@ -24,6 +24,9 @@ limits:
 routes:
   - {name: steady, match: {path: /steady}, limits: [{rate: 800/s, burst: 200}]}
   - {name: orders, match: {path: /orders}, limits: [{rate: 1/h, burst: 1}]}
+  - name: recommendations
+    match: {path: "/recommendations/**"}
+    limits: [{rate: 1/h, burst: 1}]
   - {name: address, match: {path: /address}, limits: [{rate: 1/h, burst: 1, per: client_address}]}
   - {name: cookie, match: {path: /cookie}, limits: [{rate: 1/h, burst: 1, per: "cookie:sid"}]}
   - {name: header, match: {path: /header}, limits: [{rate: 1/h, burst: 1, per: "header:X-Key"}]}
@@ -127,6 +130,29 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "query": (("/query?id=1",), ("/query?x=y&id=%31",), ("/query?id=2",)),
     "path": (("/items/1",), ("/items/%31?x=y",), ("/items/2",)),
 }
+
+
+async def test_no_path_that_a_shop_may_resolve_otherwise_gets_round_a_limit(front: Front) -> None:
+    spellings = (
+        *("/recommendations/a/../../zzz", "/recommendations/..%2f..%2fz"),
+        *("/recommendations/..;/z", "/recommendations/..%5Cz", "/recommendations\\..\\..\\z/.."),
+        *("//x/recommendations/1", "/a;%2f../recommendations/1", "/a/../recommendations//../z"),
+    )
+    assert (await front.get(spellings[0])).status == 200
+    assert front.origin.targets == {spellings[0]: 1}, "byte for byte"
+    for spelling in spellings:
+        assert (await front.get(spelling)).status == 429, spelling
+    assert (await front.get("//x/orders")).status == 200
+    assert (await front.get("/orders")).status == 429
+    assert (await front.get("//x/orders")).status == 429
+    assert (await front.get("/zzz")).status == 200
+
+
+async def test_no_spelling_of_a_cookie_gets_a_limit_of_its_own(front: Front) -> None:
+    values = ('sid="a1"', "sid=%61%31", 'sid="\\141\\1"', "sid= a1", "s%69d=a1; sid=a1")
+    assert (await front.get("/cookie", "Cookie: sid=a1")).status == 200
+    for value in values:
+        assert (await front.get("/cookie", f"Cookie: {value}")).status == 429, value
 
 
 async def test_each_key_has_a_limit_of_its_own(front: Front) -> None:

@@ -117,6 +117,13 @@ async def test_a_body_at_the_least_rate_earns_its_time(shop: Storefront) -> None
         assert origin.requests[0].body == block(500) * 10
 
 
+async def test_no_earned_time_is_for_silence(shop: Storefront) -> None:
+    async with shop.origin(answering(ok()), peers_may_leave=True), shop.client() as client:
+        # Worth a hundred seconds.
+        await client.send(request_head("POST", "/", "Content-Length: 200000") + block(100_000))
+        assert (await client.read_response()).status == 408
+
+
 async def test_an_idle_connection_is_closed_without_an_answer(shop: Storefront) -> None:
     async with shop.origin(answering(ok())):
         async with shop.client() as client:

@@ -189,6 +189,24 @@ async def test_a_certificate_for_the_url_s_host_is_believed(
     assert answer == (200, b"xxxx")
 
 
+async def test_an_authority_that_is_replaced_is_believed_after_a_reload(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(_serving([]), "127.0.0.1", 0, ssl=context)
+    known = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(known))
+    port = server.sockets[0].getsockname()[1]
+    text = rules(f"https://127.0.0.1:{port}", upstream="tls: {ca_file: ca.pem}")
+    async with server, PlanB(text, tmp_path) as planb:
+        front = planb.port("storefront")
+        assert (await fetch(front, request_head("GET", "/"))).status == 502
+        authority.cert_pem.write_to_path(str(known))
+        assert (await planb.admin("POST", "/-/reload")).status == 200
+        assert (await fetch(front, request_head("GET", "/"))).status == 200
+
+
 @pytest.mark.parametrize(
     "tls", ["", "server_name: shop.internal", "ca_file: ca.pem, server_name: other.internal"]
 )

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.client import MAX_HOPS, client_address, client_key, is_trusted, plain_address
+from proxy.wire import client
+from proxy.wire.client import (
+    LONGEST_ADDRESS,
+    MAX_HOPS,
+    client_address,
+    client_key,
+    is_trusted,
+    plain_address,
+)
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -88,6 +96,24 @@ def test_a_peer_is_told_upstream_without_zone_or_mapping() -> None:
     assert plain_address("::ffff:1.2.3.4") == "1.2.3.4"
     assert plain_address("fe80::1%eth0") == "fe80::1"
     assert plain_address("unix") == "unix"
+
+
+def test_a_long_text_is_no_address_and_not_remembered() -> None:
+    caches = (client._parse_short, client._plain, client._network)
+    before = [cache.cache_info().currsize for cache in caches]
+    for n in range(5):
+        text = f"{n}::" + "f" * LONGEST_ADDRESS
+        assert client_address("10.0.0.1", chain(text.encode()), TRUSTED) == "10.0.0.1"
+        assert not is_trusted(text, TRUSTED)
+        assert plain_address(text) == client_key(text) == text
+    assert [cache.cache_info().currsize for cache in caches][1:] == before[1:]
+    assert caches[0].cache_info().currsize <= before[0] + 1  # the peer
+
+
+def test_the_longest_address_is_one() -> None:
+    text = "[1111:2222:3333:4444:5555:6666:7777:8888%interface123456]:65535"
+    assert len(text) < LONGEST_ADDRESS
+    assert plain_address(text) == "1111:2222:3333:4444:5555:6666:7777:8888"
 
 
 @given(st.text(max_size=30), st.binary(max_size=60))

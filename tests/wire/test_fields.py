@@ -136,6 +136,14 @@ FORGED = [
     b"X-Forwarded-Anything: evil",
     b"Forwarded: for=1.1.1.1",
     b"X-Real-IP: 1.1.1.1",
+    b"X-Forwarded: for=1.1.1.1",
+    b"Forwarded-For: 1.1.1.1",
+    b"X-Client-IP: 1.1.1.1",
+    b"X-Cluster-Client-IP: 1.1.1.1",
+    b"True-Client-IP: 1.1.1.1",
+    b"CF-Connecting-IP: 1.1.1.1",
+    b"X-Original-URL: /orders",
+    b"X-Rewrite-URL: /orders",
 ]
 MISSPELT = [
     b"X_Forwarded_For: 1.1.1.1",
@@ -143,6 +151,9 @@ MISSPELT = [
     b"x_forwarded-proto: https",
     b"X.Forwarded.Host: evil",
     b"X_Real_IP: 1.1.1.1",
+    b"CF_Connecting_IP: 1.1.1.1",
+    b"True_Client-IP: 1.1.1.1",
+    b"X_Original_URL: /orders",
 ]
 
 
@@ -157,10 +168,31 @@ def test_not_even_a_trusted_proxy_passes_what_cgi_would_mistake(line: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "line", [b"X-Forwardedfor: 1", b"X_Other: 1", b"From: me", b"x: 1", b"f: 1"]
+    "line",
+    [
+        b"X-Forward: 1",
+        b"X_Other: 1",
+        b"From: me",
+        b"x: 1",
+        b"f: 1",
+        b"CF-Ray: 1",
+        b"Content_Type: a",
+    ],
 )
 def test_fields_that_merely_look_alike_pass(line: bytes) -> None:
     assert own(request(line)) == [line]
+
+
+@pytest.mark.parametrize("line", [line for line in FORGED if b"-Forwarded-" not in line.title()])
+def test_a_trusted_proxy_may_say_any_of_it(line: bytes) -> None:
+    name = line.partition(b":")[0]
+    assert own(request(line, b"Connection: " + name), trusted=True) == [line]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_nobody_tells_a_cgi_which_proxy_to_use(*, trusted: bool) -> None:
+    head = request(b"proxy: evil:80", b"Proxy-Authorization: x", b"Connection: x-a", b"X-A: 1")
+    assert own(head, trusted=trusted) == [b"Proxy-Authorization: x"]
 
 
 def test_a_trusted_proxys_word_is_kept_and_its_chain_continued() -> None:
@@ -227,6 +259,8 @@ def test_an_upgrade_is_passed_on() -> None:
         (b"HTTP/2.0, http/1.1, h2", None),
         (b"TLS/1.0", None),
         (b"foo/1,,bar", b"foo/1, bar"),
+        (b"foo h2c, foo;h2c, foo/1/h2c, /1, foo/, bar/2.0", b"bar/2.0"),
+        (b'"h2c", (tls), \xe9', None),
         (b"", None),
     ],
 )
@@ -375,6 +409,9 @@ def test_bodies_without_a_length_are_sent_in_chunks(
         b"X-Forwarded-For",
         b"X_Forwarded_For",
         b"Forwarded",
+        b"True-Client-IP",
+        b"X-Original-URL",
+        b"Proxy",
         b"Content_Length",
         b"Connection",
         b"Trailer",

@@ -355,6 +355,19 @@ def test_only_an_http_1_1_client_waits_for_100(
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Expect: other", b"Expect: 100-continue"],
+        [b"Expect: 100-continue", b"expect: other"],
+        [b"Expect: a=b , 100-Continue"],
+        [b"Expect:,100-continue,"],
+    ],
+)
+def test_an_expectation_among_others_is_one(lines: list[bytes]) -> None:
+    assert read(with_fields(*lines)).expect_continue
+
+
+@pytest.mark.parametrize(
     ("data", "host"),
     [
         (b"GET / HTTP/1.0\r\n\r\n", b""),

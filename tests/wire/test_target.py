@@ -1,8 +1,10 @@
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.target import normalise
+from proxy.wire.target import LONGEST_RESOLVED_BYTES, normalise, other_readings
 
 SPELLINGS_OF_ORDERS = [
     b"/orders",
@@ -79,3 +81,87 @@ def test_a_path_is_always_absolute_and_resolved(data: bytes) -> None:
     assert not {"", ".", ".."}.intersection(path[1:].split("/")) or path == "/"
     assert not {";", "\\", "\0"}.intersection(path)
     normalise(data)
+
+
+def others(target: bytes) -> tuple[str, ...]:
+    return other_readings(target, normalise(target)[0])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/",
+        b"*",
+        b"/items/1?a=//../;b",
+        b"/items/",
+        b"/caf%C3%A9/%zz%",
+        b"/.well-known/a..b",
+        b"http://shop/orders",
+        b"http://shop",
+    ],
+)
+def test_a_usual_target_has_one_reading(target: bytes) -> None:
+    assert others(target) == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "reading"),
+    [
+        # Routers that resolve nothing.
+        (b"/guarded/a/../../x", "/guarded/a/../../x"),
+        (b"/guarded/./../x/", "/guarded/./../x"),
+        (b"/guarded/%2e%2E/x", "/guarded/../x"),
+        (b"/guarded/..%2f..%2Fx", "/guarded/..%2f..%2Fx"),
+        (b"/guarded/..;/x", "/guarded/..;/x"),
+        (b"/guarded/..%3B/x", "/guarded/..;/x"),
+        (b"/guarded/..%5Cx", "/guarded/..\\x"),
+        (b"/guarded\\..\\x", "/guarded\\..\\x"),
+        (b"//gu%61rded//../x", "/guarded/../x"),
+        (b"http://shop/guarded/../x", "/guarded/../x"),
+        (b"/x%00/guarded", "/x\0/guarded"),
+        # nginx: an encoded slash splits, a parameter is part of a name.
+        (b"/a;%2f../guarded/x", "/guarded/x"),
+        (b"/b/a;%2f..//../guarded/x", "/guarded/x"),
+        (b"/x%00/../guarded", "/guarded"),
+        (b"/guarded/b\\..\\..\\..\\x/..", "/guarded"),
+        # new URL(target, base): authorities, and empty segments that count.
+        (b"//x/guarded", "/guarded"),
+        (b"/\\x/guarded", "/guarded"),
+        (b"///x/guarded?y", "/guarded"),
+        (b"//x\\guarded", "/guarded"),
+        (b"/%5Cx/guarded", "/guarded"),
+        (b"http://shop//x/guarded", "/guarded"),
+        (b"/a/../guarded/x//../../y", "/guarded/y"),
+        (b"//x/a;b/..%2fguarded", "/guarded"),
+    ],
+)
+def test_what_another_server_may_read_is_told(target: bytes, reading: str) -> None:
+    assert reading != normalise(target)[0]
+    assert reading in others(target)
+
+
+def test_a_path_too_long_to_be_resolved_is_still_read_literally() -> None:
+    target = b"//guarded/../x/" + b"a" * LONGEST_RESOLVED_BYTES
+    assert others(target) == ("/guarded/../x/" + "a" * LONGEST_RESOLVED_BYTES,)
+
+
+@given(st.binary(max_size=60) | st.text(alphabet="/.;%25eEfFcC\\0?a", max_size=40).map(str.encode))
+def test_other_readings_are_few_and_differ(data: bytes) -> None:
+    path = normalise(b"/" + data)[0]
+    readings = others(b"/" + data)
+    assert len({path, *readings}) == len(readings) + 1 <= 5
+    assert all(reading.startswith("/") and "//" not in reading for reading in readings)
+    others(data)
+
+
+@pytest.mark.parametrize("part", [b"%", b"/;", b"/", b";", b"/a"])
+def test_no_spelling_takes_long_to_read(part: bytes) -> None:
+    target = b"/n/" + part * (65_000 // len(part))
+
+    def seconds() -> float:
+        begun = perf_counter()
+        normalise(target)
+        return perf_counter() - begun
+
+    # What is here below 1 ms took 5 to 16.
+    assert min(seconds() for _ in range(5)) < 0.003
