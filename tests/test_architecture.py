@@ -84,7 +84,6 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/scenarios/test_timeouts.py",
         "aiohttp's protocol: only sockets show what it does",
     ),
-    "proxy.lanes.listener": ("tests/scenarios/test_refusals.py", "binds and accepts: all sockets"),
     "proxy.lanes.relay": ("tests/scenarios/test_bodies.py", "moves bytes between two sockets"),
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
     "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),

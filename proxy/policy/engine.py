@@ -45,12 +45,11 @@ class Rules:
         self.unmatched: dict[str, Guard] = {}
 
     def find(self, listener: str, request: Request, path: str) -> tuple[Guard, dict[str, str]]:
-        """What holds for `request` on `listener` if its path is `path`, and what parameters have."""
+        """What holds for `request` on `listener` if this is its path, and the path's parameters."""
         found = self.table.find(request.method, request.host, path)
         if found is None:
             return self.unmatched[listener], {}
-        index, parameters = found
-        return self.guards[listener][index], parameters
+        return self.guards[listener][found[0]], found[1]
 
 
 class Engine:
@@ -129,17 +128,15 @@ class Engine:
     ) -> Verdict:
         """What is to be done with `request`, which came in on `listener`.
 
-        The route is that of the request's `path`; the limits of what routes its `other_paths` have
-        hold as well. Every limit is asked before any is charged, so a refusal takes nothing.
-        `wake` is called when a waiting verdict's `state` or `wait_until` changes: from within
-        `settle` or `swap`.
+        The route is that of its `path`; the limits of what routes its `other_paths` have hold too.
+        Every limit is asked before any is charged, so a refusal takes nothing. `wake` is called
+        when a waiting verdict's `state` or `wait_until` changes: from within `settle` or `swap`.
         """
         guard, request.parameters = self.rules.find(listener, request, request.path)
         for path in request.other_paths:
             other, parameters = self.rules.find(listener, request, path)
-            if other is not guard:
-                guard = guard.with_limits_of(other)
-                request.parameters = parameters | request.parameters
+            guard = guard.with_limits_of(other)
+            request.parameters = parameters | request.parameters
         verdict = Verdict(guard, now, wake)
         if self.draining:
             return self._refuse(verdict, Reason.DRAINING, now)

@@ -69,7 +69,8 @@ def other_readings(target: bytes, normalised: str) -> tuple[str, ...]:
       backslash is a slash, `a//..` is `a/` (WHATWG URL Standard, section 4.4);
     - `normalise`'s behind such an authority.
 
-    Of paths longer than `LONGEST_RESOLVED_BYTES` only the literal one is told. Never raises.
+    Of paths longer than `LONGEST_RESOLVED_BYTES` only the literal one is told. It is the paths of
+    one server at a time: one that mixes their habits may read yet another. Never raises.
     """
     path, _, _ = target.partition(b"?")
     if not _AMBIGUOUS.search(path):
