@@ -174,7 +174,10 @@ class RawOrigin:
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         for peer in self.peers:
-            peer.writer.transport.abort()
+            transport = peer.writer.transport
+            # asyncio's transports can't be aborted once they have closed.
+            if transport.get_extra_info("socket").fileno() >= 0:
+                transport.abort()
         await asyncio.sleep(0)
         return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
 
