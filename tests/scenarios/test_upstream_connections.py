@@ -143,7 +143,7 @@ async def test_a_unix_socket_is_an_upstream(tmp_path: Path) -> None:
         assert b"Host: shop.test\r\n" in heads[0]
         assert b"Host: localhost" in heads[2]
         server.close()
-        path.unlink()
+        path.unlink(missing_ok=True)
     assert len(heads) == 3
 
 
