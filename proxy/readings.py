@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 
 from proxy.lanes.listener import Listener
-from proxy.lanes.services import Entry, Kind, Services
+from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
+from proxy.policy.verdict import Kind
 
 
 class Readings:

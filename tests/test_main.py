@@ -80,3 +80,27 @@ def test_it_knows_its_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out.startswith("planb ")
+
+
+def test_the_demo_does_not_start_on_bad_rules(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(GOOD.replace("admin", "admim"))
+    assert main(["demo", str(file)]) == 2
+    assert capsys.readouterr() == ("", f'{file}:3:1: admim: unknown key; did you mean "admin"?\n')
+
+
+def test_the_demo_waits_where_the_rules_say_that_it_listens(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[object] = []
+
+    def run(config: Path, **addresses: object) -> int:
+        called.append((config, addresses))
+        return 0
+
+    monkeypatch.setattr("proxy.demo.run.run", run)
+    file.write_text(GOOD.replace('front, bind: "127.0.0.1:0', 'front, bind: "127.0.0.1:18123'))
+    assert main(["demo", str(file)]) == 0
+    expected = {"proxy_address": ("127.0.0.1", 18123), "admin_address": ("127.0.0.1", 0)}
+    assert called == [(file, expected)]

@@ -8,11 +8,11 @@ from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
 from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
-from proxy.lanes.services import Entry, Kind, Services
+from proxy.lanes.services import Entry, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
 from proxy.policy.snapshot import ListenerSpec, PaceSpec, RateSpec
-from proxy.policy.verdict import Completion, State, Verdict
+from proxy.policy.verdict import Completion, Kind, State, Verdict
 from proxy.wire.answer import render
 from proxy.wire.authority import host_name
 from proxy.wire.client import client_address, client_key, is_trusted

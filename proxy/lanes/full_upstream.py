@@ -170,16 +170,19 @@ class Upstream:
             if fresh:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
 
-    def failed(self, error: UpstreamError) -> None:
-        """It did not answer, or not to the end. Told once, until it `answered` for a while."""
+    def failed(self, error: UpstreamError, now: float) -> None:
+        """It did not answer, or not to the end. Told once, until it `answered` for a while.
+
+        `now` is monotonic seconds, here and there.
+        """
         self.failures[error.reason] += 1
         if self._failed_at is None:
             log.warning("upstream %s fails: %s", self.spec.name, error)
-        self._failed_at = self._loop.time()
+        self._failed_at = now
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """It answered: well again if the last failure is some time ago."""
-        if self._failed_at is not None and self._loop.time() - self._failed_at >= WELL_AFTER:
+        if self._failed_at is not None and now - self._failed_at >= WELL_AFTER:
             self._failed_at = None
             log.info("upstream %s answers again", self.spec.name)
 

@@ -58,7 +58,7 @@ class Relay:
         try:
             return await self._relay()
         except UpstreamError as error:
-            self._upstream.failed(error)
+            self._upstream.failed(error, monotonic())
             raise
 
     async def _relay(self) -> bool:
@@ -119,8 +119,9 @@ class Relay:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time") from None
         finally:
             self._due = None
-        exchange.upstream_wait = monotonic() - self._sent_at
-        self._upstream.answered()
+        now = monotonic()
+        exchange.upstream_wait = now - self._sent_at
+        self._upstream.answered(now)
         return head
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:

@@ -4,17 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from proxy.lanes.full_upstream import Upstream
 from proxy.policy.engine import Engine
 from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
-from proxy.policy.verdict import Completion, Verdict
+from proxy.policy.verdict import Completion, Kind, Verdict
 from proxy.wire.answer import http_date
 from proxy.wire.request_head import RequestHead
-
-Kind = Literal["admitted", "refused", "failed"]
-"""What became of an exchange. A failed one was admitted, and answered by Plan B all the same."""
 
 
 @dataclass(slots=True)

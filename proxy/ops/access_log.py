@@ -5,13 +5,11 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from proxy.ops.logs import clock_time, escaped, rfc3339
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import LogSpec
-
-Kind = Literal["admitted", "refused", "failed"]
+from proxy.policy.verdict import Kind
 
 MOST_FAILURES = 10
 """Failed requests written in a second, and at once: an outage must be seen whatever is sampled,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.gcra import Receipt
@@ -14,6 +15,10 @@ from proxy.policy.snapshot import LimitSpec
 
 Permit = tuple[LiveLimit[ConcurrencyLimiter], bytes]
 """A concurrency limit and the key to take a permit of it by."""
+
+
+Kind = Literal["admitted", "refused", "failed"]
+"""What became of an exchange. A failed one was admitted, and answered by Plan B all the same."""
 
 
 class State(Enum):

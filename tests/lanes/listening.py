@@ -9,8 +9,9 @@ from pathlib import Path
 
 from proxy.lanes.full_downstream import DownstreamConnection
 from proxy.lanes.listener import Listener
-from proxy.lanes.services import Entry, ExchangeLog, Kind, Services, Upstreams
+from proxy.lanes.services import Entry, ExchangeLog, Services, Upstreams
 from proxy.policy.engine import Engine
+from proxy.policy.verdict import Kind
 from proxy.rules.load import load
 from tests.scenarios.storefront import rules
 

@@ -9,9 +9,9 @@ import pytest
 from proxy.lanes.exchange import Exchange
 from proxy.lanes.full_upstream import UpstreamConnection
 from proxy.lanes.relay import Relay
-from proxy.lanes.services import Kind
 from proxy.policy.engine import UNMATCHED
 from proxy.policy.reasons import Reason
+from proxy.policy.verdict import Kind
 from tests.lanes.listening import Listening, NoLog, listening
 from tests.support.http_origin import block
 from tests.support.origin import Peer, RawOrigin, answering, ok

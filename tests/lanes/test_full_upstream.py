@@ -133,3 +133,23 @@ def test_a_tls_context_believes_as_it_is_told() -> None:
     assert not believing.check_hostname
     with pytest.raises(OSError, match="No such file"):
         tls_context(TlsSpec(ca_file="/nowhere/ca.pem"))
+
+
+async def test_an_upstream_s_failing_and_its_recovery_are_told_once(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    error = UpstreamError(Reason.UPSTREAM_ERROR, "no connection: Connection refused")
+    for now in (100.0, 100.1, 103.0):
+        upstream.failed(error, now)
+        upstream.answered(now + 0.05)
+    upstream.answered(107.9)
+    assert caplog.messages == ["upstream shop fails: no connection: Connection refused"]
+    assert upstream.failures[Reason.UPSTREAM_ERROR] == 3
+
+    upstream.answered(108.0)
+    upstream.answered(109.0)
+    assert caplog.messages[1:] == ["upstream shop answers again"]
+
+    upstream.failed(error, 110.0)
+    assert len(caplog.messages) == 3

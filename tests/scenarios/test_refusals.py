@@ -174,9 +174,11 @@ async def test_a_connection_too_many_is_answered_at_once(tmp_path: Path) -> None
                 answer = await turned_away.read_response()
                 assert answer.status == 503
                 assert answer.header("connection") == "close"
+                assert answer.header("content-type") == "text/html; charset=utf-8"
                 assert answer.header("retry-after")
                 assert await turned_away.is_closed_by_peer()
         assert await shop.verdicts("refused", "connections") == 3
+        assert shop.planb.log_text().count("is full: all 5 connections are in use") == 1
         await clients[0].reset()
         await shop.until_metric(4, "planb_downstream_connections")
         assert (await shop.fetch("GET", "/")).status == 200
