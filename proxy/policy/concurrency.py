@@ -9,6 +9,9 @@ STANDING_QUEUE_SECONDS = 0.1
 13(8), 2015, uses 100 ms, as CoDel does (RFC 8289: its INTERVAL, a round trip with room to spare).
 """
 
+UNBOUNDED = 1 << 32
+"""More than can ever be in flight."""
+
 
 class _Queue:
     """The waiters of one key, oldest first, since the moment when nobody waited."""
@@ -34,10 +37,10 @@ class ConcurrencyLimiter:
     requests at hand. All is O(1), but `keys_with_waiters`.
     """
 
-    __slots__ = ("_in_flight", "_queues", "in_flight", "spec", "waiting")
+    __slots__ = ("_in_flight", "_most", "_queues", "in_flight", "spec", "waiting")
 
     def __init__(self, spec: ConcurrencySpec) -> None:
-        self.spec = spec
+        self.reconfigure(spec)
         self.in_flight = 0
         self.waiting = 0
         self._in_flight: dict[bytes, int] = {}
@@ -49,7 +52,7 @@ class ConcurrencyLimiter:
 
     def has_room(self, key: bytes) -> bool:
         """Whether a newcomer may acquire: a permit is free and nobody waits for it."""
-        return not self._is_full(key) and key not in self._queues
+        return self._in_flight.get(key, 0) < self._most and key not in self._queues
 
     def acquire(self, key: bytes) -> None:
         """Takes a permit."""
@@ -93,7 +96,7 @@ class ConcurrencyLimiter:
         be gone, and serving them first would make everybody late.
         """
         queue = self._queues.get(key)
-        if queue is None or self._is_full(key):
+        if queue is None or self._in_flight.get(key, 0) >= self._most:
             return None
         newest = (
             self.spec.order is QueueOrder.ADAPTIVE_LIFO
@@ -113,9 +116,7 @@ class ConcurrencyLimiter:
         `next_waiter` for all `keys_with_waiters`.
         """
         self.spec = spec
-
-    def _is_full(self, key: bytes) -> bool:
-        return self._in_flight.get(key, 0) >= self.spec.concurrency and not self.spec.shadow
+        self._most = UNBOUNDED if spec.shadow else spec.concurrency
 
     def _one_less(self, key: bytes) -> None:
         self.waiting -= 1

@@ -28,11 +28,21 @@ class Gcra(Generic[S]):
     Times are float seconds of one monotonic clock.
     """
 
-    __slots__ = ("_burst", "_clock", "_interval", "_slack", "_tats", "spec")
+    __slots__ = (
+        "_burst",
+        "_clock",
+        "_interval",
+        "_live",
+        "_slack",
+        "_tats",
+        "_tolerance",
+        "spec",
+    )
 
     def __init__(self, spec: S, burst: int, slack: float) -> None:
         # What counts all requests alike has one key: for that a table of one entry is a dict.
         self._tats = KeyTable(1 if spec.per is None else spec.max_keys)
+        self._live = self._tats.live
         self._clock = WarmUpClock(spec.warm_up) if spec.warm_up else None
         self.spec: S
         self._set(spec, burst, slack)
@@ -47,13 +57,23 @@ class Gcra(Generic[S]):
 
         Who waits so long will be admitted, unless others with the same key come first.
         """
+        if self._clock is None:
+            # Hot, so without a call: what `_excess` says where it matters, which is above zero.
+            tat = self._live.get(key)
+            wait = (self._tats.get(key) if tat is None else tat) - now - self._tolerance
+            return wait if wait > self._slack else 0.0
         wait = self._excess(key, now)
-        if wait <= self._slack:
-            return 0.0
-        return wait if self._clock is None else self._clock.real_seconds(wait, now)
+        return 0.0 if wait <= self._slack else self._clock.real_seconds(wait, now)
 
     def charge(self, key: bytes, now: float) -> Receipt:
         """Takes a token that `check` has found at the same `now`."""
+        if self._clock is None:
+            # Hot: an entry that is there is changed without a call.
+            live = self._live.get(key)
+            if live is not None:
+                moved = (live if live > now else now) + self._interval  # noqa: FURB136 - a call
+                self._live[key] = moved
+                return live, moved
         time = self._time(now)
         before = self._tats.get(key)
         after = max(before, time) + self._interval
@@ -78,9 +98,9 @@ class Gcra(Generic[S]):
         -tolerance when its bucket is full.
         """
         until_full = max(self._tats.get(key) - self._time(now), 0.0)
-        burst: float = self._burst
-        if self._clock is not None:
-            burst = max(1.0, burst * self._clock.speed(now))
+        if self._clock is None:
+            return until_full - self._tolerance
+        burst = max(1.0, self._burst * self._clock.speed(now))
         return until_full - (burst - 1.0) * self._interval
 
     def _time(self, now: float) -> float:
@@ -90,7 +110,8 @@ class Gcra(Generic[S]):
     def _set(self, spec: S, burst: int, slack: float) -> None:
         self.spec = spec
         self._interval = 1.0 / spec.rate
-        self._burst = burst
+        self._burst = float(burst)
+        self._tolerance = (self._burst - 1.0) * self._interval
         self._slack = slack
 
     def _change(self, spec: S, burst: int, slack: float, now: float) -> None:

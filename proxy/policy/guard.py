@@ -22,16 +22,19 @@ LONGEST_SPREAD = 30.0
 class LiveLimit(Generic[L]):
     """A named limit's state and counts: they outlive reloads."""
 
-    __slots__ = ("_returning_until", "counters", "limiter")
+    __slots__ = ("_returning_until", "_spreads", "counters", "limiter", "per")
 
     def __init__(self, limiter: L) -> None:
         self.limiter: L = limiter
+        # A limit with another `per` is another limit: this one's stays.
+        self.per = limiter.spec.per
+        self._spreads = self.per is None and not isinstance(limiter.spec, ConcurrencySpec)
         self.counters = LimitCounters()
         self._returning_until = 0.0
 
     def key(self, request: Request) -> bytes:
         """What the limit counts `request` by; empty when it counts all alike."""
-        per = self.limiter.spec.per
+        per = self.per
         return b"" if per is None else per.key(request)
 
     def spread(self, now: float) -> float:
@@ -40,11 +43,16 @@ class LiveLimit(Generic[L]):
         Each one that a rate for all refuses takes the time of one request at that rate, behind
         those refused before it: a virtual queue. A client with a limit of its own has none.
         """
-        spec = self.limiter.spec
-        if spec.per is not None or isinstance(spec, ConcurrencySpec):
+        if not self._spreads:
             return 0.0
-        begins = max(self._returning_until, now)
-        self._returning_until = min(begins + 1.0 / spec.rate, now + LONGEST_SPREAD)
+        spec = self.limiter.spec
+        assert not isinstance(spec, ConcurrencySpec)  # noqa: S101 - it would not spread
+        begins = self._returning_until
+        if begins < now:  # noqa: PLR1730 - `max` is a call
+            begins = now
+        ends = begins + 1.0 / spec.rate
+        latest = now + LONGEST_SPREAD
+        self._returning_until = ends if ends < latest else latest  # noqa: FURB136 - as above
         return begins - now
 
 
@@ -53,7 +61,8 @@ AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[Concurren
 
 class Guard:
     """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
-    shadow mode, which are asked only about requests that are forwarded.
+    shadow mode, which are asked only about requests that are forwarded. `only_rates`: there are
+    no others than rates, and no shadows.
     """
 
     __slots__ = (
@@ -63,6 +72,7 @@ class Guard:
         "enforced",
         "listener",
         "max_body_bytes",
+        "only_rates",
         "paces",
         "rates",
         "route",
@@ -89,6 +99,7 @@ class Guard:
         self.paces = _of_kind(enforced, PaceLimiter)
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
         self.shadows = shadows
+        self.only_rates = not (self.paces or self.concurrencies or self.shadows)
 
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.

@@ -1,8 +1,9 @@
 """What a limit counts by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from typing import Final
 
 from proxy.policy.request import Request
 
@@ -20,16 +21,27 @@ class KeyKind(StrEnum):
     PATH = "path"
 
 
+# To look up a member of an enumeration costs as much as a whole key: see `proxy.policy.verdict`.
+_CLIENT_ADDRESS: Final = KeyKind.CLIENT_ADDRESS
+_HEADER: Final = KeyKind.HEADER
+_COOKIE: Final = KeyKind.COOKIE
+_PATH: Final = KeyKind.PATH
+
+
 @dataclass(frozen=True, slots=True)
 class KeySource:
     """What a limit counts by: the YAML's `per`.
 
     `name` is the header's (lower case), cookie's, query or path parameter's name; empty for
-    `client_address`.
+    `client_address`. `raw_name` is made of it: the name as bytes.
     """
 
     kind: KeyKind
     name: str = ""
+    raw_name: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "raw_name", self.name.encode())
 
     def key(self, request: Request) -> bytes:
         """The key of `request`: at most `LONGEST_KEY_BYTES` + 1 bytes.
@@ -38,22 +50,20 @@ class KeySource:
         counted by its client address instead: neither leaving a cookie out nor adding another
         must be a way around a limit. A leading byte keeps the two kinds of keys apart.
         """
-        value: bytes | None = None
-        match self.kind:
-            case KeyKind.HEADER:
-                value = request.header(self.name.encode("latin-1"))
-            case KeyKind.COOKIE:
-                value = request.cookie(self.name.encode("latin-1"))
-            case KeyKind.QUERY:
-                value = request.query_parameter(self.name.encode())
-            case KeyKind.PATH:
-                parameter = request.parameters.get(self.name)
-                if parameter is not None:
-                    value = parameter.encode("utf-8", "surrogateescape")
-            case KeyKind.CLIENT_ADDRESS:
-                pass
+        kind = self.kind
+        if kind is _CLIENT_ADDRESS:
+            return request.client_key()
+        if kind is _PATH:
+            parameter = request.parameters.get(self.name)
+            value = None if parameter is None else parameter.encode("utf-8", "surrogateescape")
+        elif kind is _COOKIE:
+            value = request.cookie(self.raw_name)
+        elif kind is _HEADER:
+            value = request.header(self.raw_name)
+        else:
+            value = request.query_parameter(self.raw_name)
         if value is None:
-            return b"@" + request.client.encode()
+            return request.client_key()
         if len(value) > LONGEST_KEY_BYTES:
             return b"#" + blake2b(value, digest_size=16).digest()
         return b"=" + value

@@ -1,13 +1,30 @@
 """Which route takes a request."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from proxy.policy.request import NO_PARAMETERS
 from proxy.policy.snapshot import RouteSpec
 
 REST = "**"
 """The last segment of a pattern that takes whatever follows, nothing included."""
+
+MEMO_ENTRIES = 1024
+"""So many requests' routes are remembered: enough for the pages of a sale."""
+
+ONE_IN_MISSES = 8
+"""Of what the memo doesn't know, every eighth is put in: what many ask for is there soon, and what
+is asked for once neither costs much nor crowds out the rest.
+"""
+
+LONGEST_IN_MEMO = 256
+"""Characters of method, host and path together that are remembered: with it, a memo of what a
+client has made up takes no more than some 1.5 MB.
+"""
+
+Found = tuple[int, Mapping[str, str]]
+"""A route's index and the path's parameters."""
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -84,7 +101,7 @@ def _check_literal(segment: str, *, is_last: bool) -> None:
 class _Taker:
     """A route at the place in the trie where its pattern ends."""
 
-    __slots__ = ("hosts", "index", "methods", "parameters", "suffixes")
+    __slots__ = ("any_host", "hosts", "index", "methods", "parameters", "suffixes")
 
     def __init__(self, index: int, spec: RouteSpec, pattern: Pattern) -> None:
         self.index = index
@@ -93,14 +110,15 @@ class _Taker:
             self.methods.add("HEAD")
         self.hosts = frozenset(host for host in spec.hosts if not host.startswith("*."))
         self.suffixes = tuple(host[1:] for host in spec.hosts if host.startswith("*."))
-        self.parameters = pattern.parameters
+        self.any_host = not spec.hosts
+        # Places in a path that is split with the empty segment before its first `/`.
+        self.parameters = [(name, place + 1) for name, place in pattern.parameters]
 
     def takes(self, method: str, host: str) -> bool:
-        if self.methods and method not in self.methods:
+        methods = self.methods
+        if methods and method not in methods and method.upper() not in methods:
             return False
-        if self.hosts or self.suffixes:
-            return host in self.hosts or host.endswith(self.suffixes)
-        return True
+        return self.any_host or host in self.hosts or host.endswith(self.suffixes)
 
 
 class _Node:
@@ -112,9 +130,9 @@ class _Node:
         self.least = least
         self.literals: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        # Routes that end here, and those that take whatever follows, by index.
-        self.here: list[_Taker] = []
+        # Routes that take whatever follows, and those with the ones that end here; by index.
         self.rest: list[_Taker] = []
+        self.here: list[_Taker] = []
 
 
 class RouteTable:
@@ -129,14 +147,20 @@ class RouteTable:
     A trie of segments: what is walked is at most the nodes that match so far, and those below
     which no route stands before the best one found are left out. The cost of a path is bounded
     by the depth of the patterns, however long the path is.
+
+    What was found is remembered, since in a sale most ask for the same few pages: a fifth of a
+    walk's cost. The memo forgets all when it is full, so who asks for ever new paths can't make
+    it grow, and does not make anything slower but by a failed look-up.
     """
 
-    __slots__ = ("_count", "_depth", "_root")
+    __slots__ = ("_count", "_depth", "_memo", "_misses", "_root")
 
     def __init__(self, specs: Iterable[RouteSpec] = ()) -> None:
         self._root = _Node(0)
         self._depth = 0
         self._count = 0
+        self._memo: dict[tuple[str, str, str], Found] = {}
+        self._misses = 0
         for spec in specs:
             self.add(spec)
 
@@ -154,41 +178,79 @@ class RouteTable:
                 else:
                     node.literals[segment] = child
             node = child
-        (node.rest if pattern.rest else node.here).append(_Taker(index, spec, pattern))
+        taker = _Taker(index, spec, pattern)
+        node.here.append(taker)
+        if pattern.rest:
+            node.rest.append(taker)
         self._depth = max(self._depth, len(pattern.segments))
         self._count += 1
+        self._memo.clear()
 
-    def find(self, method: str, host: str, path: str) -> tuple[int, dict[str, str]] | None:
+    def find(self, method: str, host: str, path: str) -> Found | None:
         """The index of the first route that takes the request, with the path's parameters; None
         when there is none.
 
         `host` is lower case without a port; `path` is normalised and starts with `/`.
         """
-        # One segment more than any pattern has tells as much as all of them.
-        segments = path[1:].split("/", self._depth)
+        key = (method, host, path)
+        known = self._memo.get(key)
+        if known is not None:
+            return known
+        # One segment more than any pattern has tells as much as all of them. The first is what
+        # stands before the first `/`: nothing.
+        segments = path.split("/", self._depth + 1)
         if not segments[-1]:
             segments.pop()
+        taker = self._walk(method, host, segments)
+        if taker is None:
+            return None
+        parameters = NO_PARAMETERS
+        if taker.parameters:
+            parameters = {}
+            for name, place in taker.parameters:
+                parameters[name] = segments[place]
+        found = (taker.index, parameters)
+        self._misses += 1
+        if self._misses >= ONE_IN_MISSES:
+            self._misses = 0
+            if len(path) + len(host) + len(method) <= LONGEST_IN_MEMO:
+                if len(self._memo) >= MEMO_ENTRIES:
+                    self._memo.clear()
+                self._memo[key] = found
+        return found
+
+    def _walk(self, method: str, host: str, segments: list[str]) -> _Taker | None:
+        """The first route that takes the request; the first segment is what stands before `/`."""
         count = len(segments)
-        method = method.upper()
-        best = self._count
         found: _Taker | None = None
-        open_nodes = [(self._root, 0)]
-        while open_nodes:
-            node, place = open_nodes.pop()
-            for takers in (node.rest, node.here) if place == count else (node.rest,):
+        best = self._count
+        # Parameters where a literal matched as well, and how far the walk was there.
+        aside: list[tuple[_Node, int]] = []
+        node, place = self._root, 1
+        while True:
+            literal: _Node | None = None
+            parameter: _Node | None = None
+            takers = node.here
+            if place < count:
+                takers = node.rest
+                if node.literals:
+                    literal = node.literals.get(segments[place])
+                parameter = node.parameter
+                place += 1
+            if takers:
                 for taker in takers:
                     if taker.index >= best:
                         break
                     if taker.takes(method, host):
                         found, best = taker, taker.index
                         break
-            if place < count:
-                child = node.parameter
-                if child is not None and child.least < best:
-                    open_nodes.append((child, place + 1))
-                child = node.literals.get(segments[place])
-                if child is not None and child.least < best:
-                    open_nodes.append((child, place + 1))
-        if found is None:
-            return None
-        return best, {name: segments[place] for name, place in found.parameters}
+            if literal is not None and literal.least < best:
+                if parameter is not None and parameter.least < best:
+                    aside.append((parameter, place))
+                node = literal
+            elif parameter is not None and parameter.least < best:
+                node = parameter
+            elif aside:
+                node, place = aside.pop()
+            else:
+                return found

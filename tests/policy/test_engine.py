@@ -299,33 +299,6 @@ def test_parameters_of_all_readings_are_there_to_count_by() -> None:
     assert about.parameters == {"id": "1", "one": "2", "item": "4"}
 
 
-# ---------------------------------------------------------------------- shadow
-
-
-@pytest.mark.parametrize("limit", [rate("dry", 1, shadow=True), pace("dry", 1, 0.0, shadow=True)])
-def test_a_shadow_limit_counts_what_it_would_refuse_and_refuses_nothing(limit: object) -> None:
-    engine = Guarded(snapshot(limit))  # type: ignore[arg-type]
-    assert all(engine.admits(0.0) for _ in range(5))
-    assert engine.counts("dry") == (1, 0, 4)
-
-
-def test_a_shadow_concurrency_counts_its_queue_as_places() -> None:
-    engine = Guarded(snapshot(concurrency("dry", 1, queue=2, shadow=True)))
-    calls = [engine.ask(0.0) for _ in range(5)]
-    assert {call.state for call in calls} == {State.FORWARD}
-    assert engine.counts("dry") == (3, 0, 2)
-    for call in calls:
-        call.settle(1.0)
-    assert engine.concurrency("dry").in_flight == 0
-
-
-def test_a_shadow_limit_is_not_asked_about_what_others_refuse() -> None:
-    engine = Guarded(snapshot(rate("dry", 1, shadow=True), rate("real", 1)))
-    for _ in range(3):
-        engine.admits(0.0)
-    assert engine.counts("dry") == (1, 0, 0)
-
-
 # ---------------------------------------------------------------------- settling
 
 

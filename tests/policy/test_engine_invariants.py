@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from proxy.policy.concurrency import ConcurrencyLimiter
-from proxy.policy.engine import Rules
 from proxy.policy.guard import AnyLimit
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
+from proxy.policy.rules import Rules
 from proxy.policy.snapshot import ConcurrencySpec, LimitSpec, QueueOrder, Snapshot
-from proxy.policy.verdict import State
+from proxy.policy.verdict import Permit, State
 from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
 
 ROUTES = {
@@ -146,8 +146,7 @@ class EngineMachine(RuleBasedStateMachine):
                     any(held is limit for held, _ in call.verdict.holds) for call in self.live
                 )
                 queued = sum(
-                    call.verdict.queued_in is not None and call.verdict.queued_in[0] is limit
-                    for call in self.live
+                    place is not None and place[0] is limit for place in map(_queued_in, self.live)
                 )
                 assert limit.limiter.in_flight == holders
                 assert limit.limiter.waiting == queued
@@ -156,9 +155,9 @@ class EngineMachine(RuleBasedStateMachine):
     def only_those_forwarded_hold_permits(self) -> None:
         for call in self.live:
             if call.state is not State.FORWARD:
-                assert call.verdict.holds == []
+                assert not call.verdict.holds
             if call.state is not State.WAIT:
-                assert call.verdict.queued_in is None
+                assert _queued_in(call) is None
 
     @invariant()
     def a_shadow_refuses_nobody(self) -> None:
@@ -191,6 +190,11 @@ class EngineMachine(RuleBasedStateMachine):
         calls = [*self.live, *self.settled]
         unmatched = [each for each in calls if each.verdict.guard.route == "unmatched"]
         assert self.engine.rules.routes["unmatched"].total == len(unmatched)
+
+
+def _queued_in(call: Call) -> Permit | None:
+    waiting = call.verdict.waiting
+    return None if waiting is None else waiting.queued_in
 
 
 def _tokens(rules: Rules, client: str, now: float) -> dict[str, float]:

@@ -131,13 +131,3 @@ def test_a_waiter_keeps_the_answers_it_came_under() -> None:
     assert waiter.reason is Reason.QUEUE_TIMEOUT
     waiter.settle(0.2, status=503)
     assert waiter.verdict.guard.counters.refused[Reason.QUEUE_TIMEOUT] == 1
-
-
-def test_a_thousand_routes_are_built_in_small_steps() -> None:
-    routes = {f"r{number}": [f"l{number}"] for number in range(1000)}
-    limits = [rate(f"l{number}", 1) for number in range(1000)]
-    engine = Guarded(snapshot())
-    steps = list(engine.build(snapshot(*limits, routes=routes)))
-    assert len(steps) > 100
-    engine.swap(steps[-1], 0.0)
-    assert engine.ask(0.0, "/r999").verdict.guard.route == "r999"

@@ -34,6 +34,19 @@ def test_shadows_of_all_kinds_stand_apart() -> None:
     assert (made.rates, list(made.shadows)) == ([real], [dry])
 
 
+def test_a_guard_knows_that_it_has_only_rates() -> None:
+    bucket = LiveLimit(RateLimiter(rate("1", 1)))
+    dry = LiveLimit(RateLimiter(rate("2", 1, shadow=True)))
+    paced = LiveLimit(PaceLimiter(pace("3", 1, 1.0)))
+    places = LiveLimit(ConcurrencyLimiter(concurrency("4", 1)))
+    assert guard().only_rates
+    assert guard([bucket]).only_rates
+    assert not guard([bucket], [dry]).only_rates
+    for other in (paced, places):
+        assert not guard([bucket, other]).only_rates
+        assert not guard([bucket]).with_limits_of(guard([other])).only_rates
+
+
 def test_a_limit_without_per_counts_all_requests_alike() -> None:
     limit = LiveLimit(RateLimiter(rate("limit", 1)))
     assert limit.key(request(client="192.0.2.1")) == limit.key(request(client="192.0.2.2"))

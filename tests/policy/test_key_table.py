@@ -78,7 +78,7 @@ def test_the_dead_make_room() -> None:
     for number in range(1000, 1064):
         table.set(key(number), 30.0, now=20.0)
     assert len(table) == 64
-    assert all(key(number) in table._tats for number in range(1000, 1064))
+    assert all(key(number) in table.live for number in range(1000, 1064))
 
 
 def test_each_insert_looks_at_a_few_entries_only() -> None:
@@ -91,7 +91,7 @@ def test_memory_is_bounded_by_max_keys_and_the_cells() -> None:
     table = full_table(16, tat=1e9)
     for number in range(20_000):
         table.set(key(number), 1e9, now=0.0)
-    assert (len(table._tats), len(table._ring), len(table._cells)) == (16, 16, OVERFLOW_CELLS)
+    assert (len(table.live), len(table._ring), len(table._cells)) == (16, 16, OVERFLOW_CELLS)
 
 
 def test_a_clock_that_goes_back_does_not_revive_a_dropped_bucket() -> None:

@@ -1,3 +1,5 @@
+import pickle
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,17 @@ def test_every_kind_of_key_tells_two_values_apart_and_one_not() -> None:
     for source, one, other in pairs:
         assert source.key(one) == source.key(one)
         assert source.key(one) != source.key(other)
+
+
+def test_a_source_is_the_same_after_a_pickle() -> None:
+    """A reload compiles the rules in a process of its own."""
+    fields = [(b"X-Key", b"1"), (b"Cookie", b"sid=2")]
+    for source in (ADDRESS, COOKIE, HEADER, QUERY, PATH):
+        copy = pickle.loads(pickle.dumps(source))
+        assert copy == source
+        assert copy.key(request(fields=fields, query=b"id=3")) == source.key(
+            request(fields=fields, query=b"id=3")
+        )
 
 
 def test_the_client_does_not_matter_where_another_key_is_there() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from time import perf_counter
 
 import pytest
@@ -24,6 +25,28 @@ def test_a_header_that_says_two_things_says_nothing() -> None:
     about = request(fields=[(b"Key", b"a"), (b"key", b"b")])
     assert about.header(b"key") is None
     assert request(fields=[(b"Key", b"a"), (b"key", b"a")]).header(b"key") == b"a"
+
+
+def test_fields_are_gone_through_when_one_is_asked_for_and_not_before() -> None:
+    class Pairs:
+        read = 0
+
+        def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+            self.read += 1
+            return iter([(b"Key", b"a"), (b"Cookie", b"sid=1")])
+
+    pairs = Pairs()
+    about = request(fields=pairs)
+    assert about.query_parameter(b"id") is None
+    assert pairs.read == 0
+    assert (about.header(b"key"), about.cookie(b"sid")) == (b"a", b"1")
+    assert pairs.read == 2
+
+
+def test_a_client_s_key_is_made_once() -> None:
+    about = request(client="192.0.2.7")
+    assert about.client_key() == b"@192.0.2.7"
+    assert about.client_key() is about.client_key()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,21 @@
 import re
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.routes import Pattern, RouteTable, parse_pattern
+from proxy.policy.routes import (
+    LONGEST_IN_MEMO,
+    MEMO_ENTRIES,
+    ONE_IN_MISSES,
+    Pattern,
+    RouteTable,
+    parse_pattern,
+)
 from proxy.policy.snapshot import RouteSpec
 
-Found = tuple[int, dict[str, str]] | None
+Found = tuple[int, Mapping[str, str]] | None
 
 
 def route(path: str, *, methods: str = "", hosts: str = "") -> RouteSpec:
@@ -217,4 +225,48 @@ def test_the_table_finds_what_trying_one_route_after_the_other_finds(
             if parameters is not None:
                 expected = index, parameters
                 break
-        assert table.find(method, host, path) == expected
+        # So often that the memo answers as well.
+        for _ in range(ONE_IN_MISSES + 1):
+            assert table.find(method, host, path) == expected
+
+
+# ---------------------------------------------------------------------- memo
+
+
+def test_what_is_asked_often_is_found_without_a_walk() -> None:
+    table = RouteTable([route("/items/{id}")])
+    answers = [table.find("GET", "", "/items/7") for _ in range(ONE_IN_MISSES + 1)]
+    assert answers == [(0, {"id": "7"})] * len(answers)
+    parameters = [answer[1] for answer in answers if answer is not None]
+    assert parameters[0] is not parameters[1]
+    assert parameters[-1] is parameters[-2]
+
+
+def test_the_memo_tells_methods_hosts_and_paths_apart() -> None:
+    specs = [route("/a", methods="POST"), route("/a", hosts="x.test"), route("/{b}")]
+    table = RouteTable(specs)
+    asked = [("POST", "", "/a"), ("GET", "x.test", "/a"), ("GET", "", "/a"), ("GET", "", "/c")]
+    expected = [find(specs, path, method, host) for method, host, path in asked]
+    for _ in range(3 * ONE_IN_MISSES):
+        assert [table.find(*each) for each in asked] == expected
+
+
+def test_a_route_put_in_later_is_found_all_the_same() -> None:
+    table = RouteTable([route("/a", methods="POST"), route("/{x}/b")])
+    for path in ("/a", "/b/b") * ONE_IN_MISSES:
+        table.find("GET", "", path)
+    table.add(route("/{y}"))
+    assert table.find("GET", "", "/a") == (2, {"y": "a"})
+    assert table.find("GET", "", "/b/b") == (1, {"x": "b"})
+
+
+def test_a_flood_of_new_paths_does_not_make_the_memo_grow() -> None:
+    table = RouteTable([route("/**")])
+    for number in range(3 * MEMO_ENTRIES * ONE_IN_MISSES):
+        table.find("GET", "", f"/{number}")
+        assert len(table._memo) <= MEMO_ENTRIES
+    long = "/" + "a" * LONGEST_IN_MEMO
+    before = len(table._memo)
+    for request in [("GET", "", long), ("GET", long, "/"), (long, "", "/")] * ONE_IN_MISSES:
+        table.find(*request)
+    assert len(table._memo) == before
