@@ -1,12 +1,16 @@
 """Hosts with ports, as in `Host` and in absolute request targets."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 _AUTHORITY = re.compile(
     rb"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)"
     rb"(?::(?P<port>[0-9]{0,5}))?"
 )
+_LONGEST_REMEMBERED = 255
+"""Bytes of an authority that is remembered: a name in DNS has no more (RFC 1035 section 3.1)."""
+
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 
 
@@ -42,6 +46,15 @@ def host_name(authority: bytes) -> str:
 
     The dot of a fully qualified name goes, or `shop.example.` would slip past `shop.example`.
     """
+    return _host_name(authority) if len(authority) <= _LONGEST_REMEMBERED else _name(authority)
+
+
+@lru_cache(maxsize=1024)
+def _host_name(authority: bytes) -> str:
+    return _name(authority)
+
+
+def _name(authority: bytes) -> str:
     host, _ = _split(authority.lower())
     return host.decode("ascii").strip("[]").removesuffix(".")
 

@@ -1,57 +1,31 @@
 """What an intermediary does to header fields: the heads that go on (RFC 9110 section 7.6)."""
 
 import re
+from functools import lru_cache
 
 from proxy.wire.client import plain_address
+from proxy.wire.field_line import (
+    AS_CGI,
+    CONTENT_LENGTH,
+    DATE,
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_NAMES,
+    FORWARDED_PREFIX,
+    FORWARDED_PROTO,
+    HOP_BY_HOP,
+    HOST,
+    MAX_FORWARDS,
+    NO_NAMES,
+    NOT_FORWARDED,
+    STAYS,
+)
 from proxy.wire.grammar import OWS, TOKEN, Field, Fields
 from proxy.wire.request_head import RequestHead
 from proxy.wire.response_head import Framing, ResponseHead
 
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Fields for the next hop only (RFC 9110 section 7.6.1; RFC 7540 section 3.2.1).
-
-Not `Proxy-Authorization` and `Proxy-Authenticate`: they are for the next proxy that asks for
-them (RFC 9110 section 11.7), and Plan B does not ask. Not `Trailer`: trailers are passed on.
-"""
-
-_FORWARDED_PREFIX = b"x-forwarded"
-_FORWARDED_NAMES = frozenset(
-    {
-        b"cf-connecting-ip",
-        b"forwarded",
-        b"forwarded-for",
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-    }
-)
-"""What proxies say of a request's origin, and, to IIS and to what descends from Zend and old
-Symfony, of its path: from a stranger a way around every rule for paths (CVE-2018-14773).
-"""
-
-_SUSPECT = b"xftc"
-"""The first letters of all these."""
-
-_UNSUSPECTED = frozenset({b"cache-control", b"content-length", b"content-type", b"cookie"})
-"""The commonest fields that begin so: spared a closer look."""
-
-_NOT_FORWARDED = HOP_BY_HOP | {b"proxy"}
-"""`Proxy` becomes HTTP_PROXY to a CGI, which then calls others through it (CVE-2016-5385)."""
-
-_END_TO_END = _FORWARDED_NAMES | frozenset(
+_END_TO_END = FORWARDED_NAMES | frozenset(
     {
         b"accept",
         b"authorization",
@@ -79,8 +53,8 @@ what it or the one before it vouches for ("Connection: X-Forwarded-For").
 """
 
 _NOT_IN_TRAILERS = (
-    _NOT_FORWARDED
-    | _FORWARDED_NAMES
+    NOT_FORWARDED
+    | FORWARDED_NAMES
     | {
         # Framing, and how the content is to be read.
         *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer"),
@@ -100,14 +74,13 @@ _NOT_IN_TRAILERS = (
 
 _USUAL_CONNECTION_NAMES = HOP_BY_HOP | {b"close"}
 
+_WITH_MAX_FORWARDS = frozenset({b"OPTIONS", b"TRACE"})
+
 
 _PROTOCOL = re.compile(rb"[" + TOKEN + rb"]++(?:/[" + TOKEN + rb"]++)?")
 
-# How CGI sees a field name (RFC 3875 section 4.1.18), spelt with hyphens: all but letters and
-# digits is one character to it, or to the Apache before it.
-_AS_CGI = bytes(
-    ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 0x2D for code in range(256)
-)
+# `X-Forwarded-*` and `Via` of our own are remembered for hosts and peers up to this size.
+_LONGEST_REMEMBERED = 255
 
 
 def forward_request_head(
@@ -131,44 +104,25 @@ def forward_request_head(
     pass (`passable_upgrade`). Max-Forwards of OPTIONS and TRACE is one less: the caller answers
     those with 0 by itself (`max_forwards`).
     """
-    removed = _NOT_FORWARDED
-    if not head.connection_names <= _USUAL_CONNECTION_NAMES:
-        removed = removed | _removable(head.connection_names)
-    if head.version == (1, 0):
-        # It means nothing from a 1.0 client (RFC 9110 section 10.1.1), but would from ours.
-        removed = removed | {b"expect"}
     lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
-    append = lines.append
     authority = head.host
-    if head.version == (1, 0) and not any(name.lower() == b"host" for name, _ in head.fields):
+    if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host
-        append(b"Host: " + authority)
-    chain: list[bytes] = []
-    seen: set[bytes] = set()
-    for name, value in _with_fewer_forwards(head):
-        key = name.lower()
-        if key in removed:
-            continue
-        if key[0] in _SUSPECT and key not in _UNSUSPECTED:
-            kind = key.translate(_AS_CGI)
-            if kind.startswith(_FORWARDED_PREFIX) or kind in _FORWARDED_NAMES:
-                if not trusted or kind != key:
-                    continue
-                if key == b"x-forwarded-for":
-                    chain.append(value)
-                    continue
-                seen.add(key)
-        append(b"%b: %b" % (name, value))
-    if peer:
-        chain.append(plain_address(peer).encode("latin-1", "replace"))
-    _append_forwarding(lines, chain, seen, scheme, authority)
-    append(b"Via: 1.%d %b" % (head.version[1], pseudonym))
+        lines.append(b"Host: " + authority)
+    via = b"1.%d %b" % (head.version[1], pseudonym)
+    if not trusted and _is_usual(head):
+        lines += [line.text for line in head.lines if line.kind < FORWARDED]
+        lines.append(_introduction(peer, scheme, authority, via))
+    else:
+        _append_fields(lines, head, peer=peer, trusted=trusted, scheme=scheme, authority=authority)
+        lines.append(b"Via: " + via)
     if head.chunked:
-        append(b"Transfer-Encoding: chunked")
-    upgrade = passable_upgrade(head.upgrade)
-    if upgrade is not None:
-        append(b"Connection: Upgrade\r\nUpgrade: " + upgrade)
-    append(b"\r\n")
+        lines.append(b"Transfer-Encoding: chunked")
+    if head.upgrade is not None:
+        upgrade = passable_upgrade(head.upgrade)
+        if upgrade is not None:
+            lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade)
+    lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
 
@@ -191,25 +145,21 @@ def forward_response_head(
     8.6).
     """
     status = head.status
-    removed = HOP_BY_HOP
-    named = {
-        name.strip(OWS).lower()
-        for value in _connection_values(head.fields)
-        for name in value.split(b",")
-    }
-    if not named <= _USUAL_CONNECTION_NAMES:
-        removed = removed | _removable(frozenset(named))
     bodiless = status < 200 or status == 204
-    if chunked or bodiless:
-        removed = removed | {b"content-length"}
+    without_length = chunked or bodiless
+    names = head.connection_names
+    removed = _removable(names) if names else NO_NAMES
     lines = [b"HTTP/1.1 %d %b" % (status, head.reason)]
     append = lines.append
-    for name, value in head.fields:
-        key = name.lower()
-        if key not in removed:
-            append(b"%b: %b" % (name, value))
-            if key == b"date":
-                date = None
+    for line in head.lines:
+        kind = line.kind
+        if kind >= STAYS or (kind == CONTENT_LENGTH and without_length):
+            continue
+        if removed and line.name.lower() in removed:
+            continue
+        append(line.text)
+        if kind == DATE:
+            date = None
     if date is not None and status >= 200:
         append(b"Date: " + date)
     if chunked and not bodiless and to_version == (1, 1):
@@ -245,8 +195,8 @@ def trailer_fields(trailers: Fields) -> list[Field]:
     """
     kept: list[Field] = []
     for name, value in trailers:
-        kind = name.translate(_AS_CGI)
-        if kind not in _NOT_IN_TRAILERS and not kind.startswith(_FORWARDED_PREFIX):
+        kind = name.translate(AS_CGI)
+        if kind not in _NOT_IN_TRAILERS and not kind.startswith(FORWARDED_PREFIX):
             kept.append((name, value))
     return kept
 
@@ -275,41 +225,106 @@ def max_forwards(head: RequestHead) -> int | None:
 
     At 0 the recipient answers it (RFC 9110 section 7.6.2).
     """
-    if head.method not in {b"OPTIONS", b"TRACE"}:
+    if head.method not in _WITH_MAX_FORWARDS:
         return None
-    for name, value in head.fields:
-        if name.lower() == b"max-forwards" and value.isdigit() and len(value) <= 9:
-            return int(value)
+    for line in head.lines:
+        if line.kind == MAX_FORWARDS and line.value.isdigit() and len(line.value) <= 9:
+            return int(line.value)
     return None
 
 
-def _append_forwarding(
-    lines: list[bytes], chain: list[bytes], seen: set[bytes], scheme: bytes, authority: bytes
-) -> None:
-    addresses = b", ".join(filter(None, chain))
-    if addresses:
-        lines.append(b"X-Forwarded-For: " + addresses)
-    if b"x-forwarded-proto" not in seen:
-        lines.append(b"X-Forwarded-Proto: " + scheme)
-    if authority and b"x-forwarded-host" not in seen:
-        lines.append(b"X-Forwarded-Host: " + authority)
-
-
-def _with_fewer_forwards(head: RequestHead) -> Fields:
-    left = max_forwards(head)
-    if left is None:
-        return head.fields
-    fewer = b"%d" % max(left - 1, 0)
-    return [
-        (name, fewer if name.lower() == b"max-forwards" else value) for name, value in head.fields
-    ]
-
-
-def _removable(names: frozenset[bytes]) -> frozenset[bytes]:
-    return frozenset(
-        name for name in names if name not in _END_TO_END and not name.startswith(_FORWARDED_PREFIX)
+def _is_usual(head: RequestHead) -> bool:
+    """Whether each line's kind alone tells if it goes on, as it is."""
+    return (
+        head.version == (1, 1)
+        and head.method not in _WITH_MAX_FORWARDS
+        and head.connection_names <= _USUAL_CONNECTION_NAMES
     )
 
 
-def _connection_values(fields: Fields) -> list[bytes]:
-    return [value for name, value in fields if name.lower() == b"connection"]
+def _append_fields(
+    lines: list[bytes],
+    head: RequestHead,
+    *,
+    peer: str,
+    trusted: bool,
+    scheme: bytes,
+    authority: bytes,
+) -> None:
+    """The client's fields that go on, and what the proxy says of their origin."""
+    removed = _removed(head)
+    left = max_forwards(head)
+    append = lines.append
+    chain: list[bytes] = []
+    add_scheme, add_authority = True, bool(authority)
+    for line in head.lines:
+        kind = line.kind
+        if kind < FORWARDED:
+            if removed and line.name.lower() in removed:
+                continue
+            if kind == MAX_FORWARDS and left is not None:
+                append(b"%b: %d" % (line.name, max(left - 1, 0)))
+            else:
+                append(line.text)
+        elif not trusted or kind >= STAYS:
+            continue
+        elif kind == FORWARDED_FOR:
+            if line.value:
+                chain.append(line.value)
+        else:
+            append(line.text)
+            if kind == FORWARDED_PROTO:
+                add_scheme = False
+            elif kind == FORWARDED_HOST:
+                add_authority = False
+    if peer:
+        chain.append(_address(peer))
+    if chain:
+        append(b"X-Forwarded-For: " + b", ".join(chain))
+    if add_scheme:
+        append(b"X-Forwarded-Proto: " + scheme)
+    if add_authority:
+        append(b"X-Forwarded-Host: " + authority)
+
+
+def _introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
+    """What is said of the request of a client that is not trusted to say anything itself."""
+    if len(authority) + len(peer) <= _LONGEST_REMEMBERED:
+        return _known_introduction(peer, scheme, authority, via)
+    return _lines_of_introduction(peer, scheme, authority, via)
+
+
+@lru_cache(maxsize=2048)
+def _known_introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
+    return _lines_of_introduction(peer, scheme, authority, via)
+
+
+def _lines_of_introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
+    lines = [b"X-Forwarded-For: " + _address(peer)] if peer else []
+    lines.append(b"X-Forwarded-Proto: " + scheme)
+    if authority:
+        lines.append(b"X-Forwarded-Host: " + authority)
+    lines.append(b"Via: " + via)
+    return b"\r\n".join(lines)
+
+
+def _address(peer: str) -> bytes:
+    return plain_address(peer).encode("latin-1", "replace")
+
+
+def _removed(head: RequestHead) -> frozenset[bytes]:
+    """Fields that do not go on though others of their kind do."""
+    removed = _removable(head.connection_names)
+    if head.version == (1, 0):
+        # It means nothing from a 1.0 client (RFC 9110 section 10.1.1), but would from ours.
+        removed |= {b"expect"}
+    return removed
+
+
+def _removable(names: frozenset[bytes]) -> frozenset[bytes]:
+    """The fields that `Connection` may remove by naming them, if it names any but the usual."""
+    if names <= _USUAL_CONNECTION_NAMES:
+        return NO_NAMES
+    return frozenset(
+        name for name in names if name not in _END_TO_END and not name.startswith(FORWARDED_PREFIX)
+    )

@@ -19,6 +19,12 @@ VISIBLE = rb"\x21-\x7e\x80-\xff"
 OWS = b" \t"
 """Optional whitespace, section 5.6.3. Never `bytes.strip()`: that takes VT and FF as well."""
 
+TEXT_BYTES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+"""`TEXT`, for `bytes.translate(None, ...)`: whatever is left over may not stand there."""
+
+TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""`TOKEN` for the same."""
+
 LARGEST_LENGTH = 2**63 - 1
 """Larger lengths overflow a signed 64-bit integer further on, and so change their meaning."""
 

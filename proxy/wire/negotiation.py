@@ -1,10 +1,11 @@
 """Which form of an answer a client wants (RFC 9110 section 12.5)."""
 
 import re
-from functools import lru_cache
+from typing import Final
 
 from proxy.policy.answers import Answer, Form
 from proxy.wire.grammar import TOKEN
+from proxy.wire.recent import Recent
 
 MAX_FIELD_BYTES = 1024
 """What stands further right in `Accept` or `Accept-Language` is not read."""
@@ -14,6 +15,15 @@ _RANGE = re.compile(
 )
 _WEIGHT = re.compile(rb"(?:^|;)[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*(?:;|$)")
 _ANY_WEIGHT = re.compile(rb"(?:^|;)[ \t]*[qQ][ \t]*=")
+
+_MOST_REMEMBERED = 512
+"""Choices per generation. With the longest fields they take 2 MiB."""
+
+# By the identity of the forms and both fields. The forms are kept with the choice, so that no
+# others can take their place in memory, and with it their identity.
+_chosen: Final[Recent[tuple[int, bytes | None, bytes | None], tuple[tuple[Form, ...], Form]]] = (
+    Recent(_MOST_REMEMBERED)
+)
 
 _Ranges = list[tuple[str, float]]
 _Kinds = tuple[tuple[str, str], ...]
@@ -35,17 +45,19 @@ def choose_form(
     forms = answer.forms if safe else answer.unsafe_forms or answer.forms
     if len(forms) == 1:
         return forms[0]
-    kinds = tuple([(form.media_type, form.language) for form in forms])
-    return forms[
-        _choose(
-            kinds,
-            accept[:MAX_FIELD_BYTES] if accept else b"",
-            accept_language[:MAX_FIELD_BYTES] if accept_language else b"",
-        )
-    ]
+    if accept is not None and len(accept) > MAX_FIELD_BYTES:
+        accept = accept[:MAX_FIELD_BYTES]
+    if accept_language is not None and len(accept_language) > MAX_FIELD_BYTES:
+        accept_language = accept_language[:MAX_FIELD_BYTES]
+    key = (id(forms), accept, accept_language)
+    chosen = _chosen.find(key)
+    if chosen is None:
+        kinds = tuple([(form.media_type, form.language) for form in forms])
+        chosen = forms, forms[_choose(kinds, accept or b"", accept_language or b"")]
+        _chosen.keep(key, chosen)
+    return chosen[1]
 
 
-@lru_cache(maxsize=1024)
 def _choose(kinds: _Kinds, accept: bytes, accept_language: bytes) -> int:
     media_ranges = _ranges(accept, media=True) or [("*/*", 1.0)]
     language_ranges = _ranges(accept_language, media=False)

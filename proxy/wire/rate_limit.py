@@ -1,5 +1,6 @@
 """What a refused client is told about the limit (draft-ietf-httpapi-ratelimit-headers-10)."""
 
+from functools import lru_cache
 from math import ceil
 
 
@@ -10,10 +11,16 @@ def rate_limit_fields(name: str, quota: int, window: int, wait: float) -> bytes:
     left, and in `wait` seconds, rounded up, a request would be admitted. `name` must be fit for a
     quoted string (RFC 8941 section 3.3.3): the rules see to it.
     """
+    return _fields(name, quota, window, ceil(wait))
+
+
+@lru_cache(maxsize=1024)
+def _fields(name: str, quota: int, window: int, seconds: int) -> bytes:
+    quoted = name.encode("ascii")
     return b'RateLimit-Policy: "%b";q=%d;w=%d\r\nRateLimit: "%b";r=0;t=%d\r\n' % (
-        name.encode("ascii"),
+        quoted,
         quota,
         window,
-        name.encode("ascii"),
-        ceil(wait),
+        quoted,
+        seconds,
     )

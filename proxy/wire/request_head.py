@@ -1,18 +1,38 @@
 """The head of a request."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Final
 
-from proxy.wire.authority import is_authority, same_authority
-from proxy.wire.errors import BadRequest, HeadTooLarge, UnsupportedCoding, UnsupportedVersion
-from proxy.wire.field_section import FieldSectionReader
+from proxy.wire.errors import BadRequest, HeadTooLarge, UnsupportedVersion
+from proxy.wire.field_line import (
+    CHUNKED,
+    CLOSE,
+    CLOSE_ALONE,
+    CONTENT_LENGTH,
+    FORWARDED,
+    HOST,
+    KEEP_ALIVE,
+    KEEP_ALIVE_ALONE,
+    NO_NAMES,
+    REQUEST_LINES,
+    STAYS,
+    FieldLine,
+    names_in_connection,
+)
+from proxy.wire.field_section import MAX_FIELDS, FieldSectionReader
 from proxy.wire.grammar import (
-    LARGEST_LENGTH,
-    OWS,
+    TEXT_BYTES,
     TOKEN,
     VISIBLE,
     Field,
     unexpected,
+)
+from proxy.wire.request_meaning import (
+    asked_authority,
+    content_length,
+    expects_continue,
+    is_chunked,
 )
 
 MAX_EMPTY_LINES = 4
@@ -25,40 +45,135 @@ _PARTS = (
 )
 _VERSIONS = (b"HTTP/1.1\r\n", b"HTTP/1.0\r\n")
 _OTHER_VERSION = re.compile(rb"HTTP/[0-9]")
-_ABSOLUTE = re.compile(rb"(https?)://([^/?]+)(?:[/?].*)?", re.IGNORECASE)
-_WITH_PORT = re.compile(rb".+:[0-9]+")
-_CODING = re.compile(rb"[" + TOKEN + rb"]+")
 
-_NO_NAMES: frozenset[bytes] = frozenset()
-_KEEP_ALIVE = frozenset({b"keep-alive"})
+_USUAL_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"}
+)
+
+_SMALL_BYTES: Final = 2048
+"""Up to this size data that ends like a head is first taken for one head."""
+
 _FRAMING = frozenset(
     {b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade"}
 )
 
 
-@dataclass(slots=True)
 class RequestHead:
     """A request's head: valid, and of one meaning only.
 
     `method` and `target` are byte for byte as sent; so are the names in `fields`, whose values
-    are trimmed. `length` is the Content-Length, None without one; a request that is neither
-    `chunked` nor has a `length` has no body. `keep_alive`: the client allows another request.
-    `expect_continue`: it waits for 100. `upgrade`: the protocols it offers to change to.
-    `connection_names`: the lower-case names in `Connection`. `host` is the authority asked for,
-    with its port as sent: the target's own, else the Host field's; empty when there is none.
+    are trimmed: `lines`, which know what they mean, as pairs. `length` is the Content-Length,
+    None without one; a request that is neither `chunked` nor has a `length` has no body.
+    `keep_alive`: the client allows another request. `expect_continue`: it waits for 100.
+    `upgrade`: the protocols it offers to change to. `connection_names`: the lower-case names in
+    `Connection`. `host` is the authority asked for, with its port as sent: the target's own, else
+    the Host field's; empty when there is none.
     """
 
-    method: bytes
-    target: bytes
-    version: tuple[int, int]
-    fields: list[Field]
-    length: int | None
-    chunked: bool
-    keep_alive: bool
-    expect_continue: bool
-    upgrade: bytes | None
-    connection_names: frozenset[bytes]
-    host: bytes
+    __slots__ = (
+        "_fields",
+        "chunked",
+        "connection_names",
+        "expect_continue",
+        "host",
+        "keep_alive",
+        "length",
+        "lines",
+        "method",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        version: tuple[int, int],
+        lines: list[FieldLine],
+        length: int | None,
+        chunked: bool,
+        keep_alive: bool,
+        expect_continue: bool,
+        upgrade: bytes | None,
+        connection_names: frozenset[bytes],
+        host: bytes,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.lines = lines
+        self.length = length
+        self.chunked = chunked
+        self.keep_alive = keep_alive
+        self.expect_continue = expect_continue
+        self.upgrade = upgrade
+        self.connection_names = connection_names
+        self.host = host
+        self._fields: list[Field] | None = None
+
+    @property
+    def fields(self) -> list[Field]:
+        """The lines as pairs, made when first asked for."""
+        if self._fields is None:
+            self._fields = [(line.name, line.value) for line in self.lines]
+        return self._fields
+
+    def __iter__(self) -> Iterator[Field]:
+        """The pairs of `fields`: whoever may not want them need not have them made."""
+        return iter(self.fields)
+
+    def value(self, kind: int) -> bytes | None:
+        """The value of the first line of a kind (see `proxy.wire.field_line`), None without one."""
+        for line in self.lines:
+            if line.kind == kind:
+                return line.value
+        return None
+
+    def values(self, kind: int) -> list[bytes]:
+        """The values of all lines of a kind."""
+        return [line.value for line in self.lines if line.kind == kind]
+
+    def __repr__(self) -> str:
+        return (
+            f"RequestHead({self.method!r}, {self.target!r}, {self.version}, {self.lines}, "
+            f"{self.length}, {self.chunked}, {self.keep_alive}, {self.expect_continue}, "
+            f"{self.upgrade!r}, {sorted(self.connection_names)}, {self.host!r})"
+        )
+
+
+def whole_request_head(data: bytes, max_bytes: int) -> tuple[RequestHead, int] | None:
+    """The head that `data` begins with, and where it ends, if it is a usual one of `max_bytes` at
+    most and there is nothing the matter with it.
+
+    Else None: it may be incomplete, malformed, or merely unusual, which `RequestHeadReader` tells.
+    What this one reads, that one reads alike: HTTP/1.1 with a well-known method, a path as its
+    target, one Host, one plain length or chunks or neither, no expectation or upgrade, and nothing
+    in `Connection` but `keep-alive` or `close`.
+    """
+    size = len(data)
+    if size <= _SMALL_BYTES and data.endswith(b"\r\n\r\n"):
+        # Several times as fast as a search. An earlier end is noticed as a line without a name.
+        end = size - 4
+    else:
+        end = data.find(b"\r\n\r\n", 0, max_bytes)
+    if end < 0 or end + 4 > max_bytes:
+        return None
+    section = data[:end]
+    # Between the pieces is nothing but CRLFs: if no more bytes than those are no text, then none
+    # is within a piece. (`splitlines` would be quicker, but takes lone CRs and LFs as well.)
+    pieces = section.split(b"\r\n")
+    if len(section.translate(None, TEXT_BYTES)) != 2 * (len(pieces) - 1):
+        return None
+    start = pieces.pop(0).split(b" ")
+    if len(pieces) > MAX_FIELDS or len(start) != 3 or start[2] != b"HTTP/1.1":
+        return None
+    method, target, _ = start
+    usual = method in _USUAL_METHODS and target.startswith(b"/")
+    if not usual or b"#" in target or b"\t" in target:
+        return None
+    head = _usual_head(method, target, pieces)
+    return None if head is None else (head, end + 4)
 
 
 class RequestHeadReader:
@@ -102,19 +217,23 @@ class RequestHeadReader:
         Raises BadRequest (or UnsupportedVersion), HeadTooLarge, UnsupportedCoding; the reader
         is of no use afterwards.
         """
+        if not self.started:
+            whole = whole_request_head(data, self._max_bytes)
+            if whole is not None:
+                self.started = True
+                head, end_of_head = whole
+                self.rest = data[end_of_head:]
+                return head
         if data:
             self.started = True
-        position = 0
-        if self._section is None:
-            position = self._take_request_line(data)
-            if self._section is None:
-                return None
-        end = self._section.feed(data, position)
-        if end is None:
+        position = 0 if self._section is not None else self._take_request_line(data)
+        section = self._section
+        end = None if section is None else section.feed(data, position)
+        if section is None or end is None:
             return None
         self.rest = data[end:]
         assert self._start_line is not None  # noqa: S101 - set together with the section
-        return _request_head(*self._start_line, self._section.fields)
+        return _request_head(*self._start_line, section.fields)
 
     def _take_request_line(self, data: bytes) -> int:
         """Take the request line, or as much of it as there is; where in `data` it ends."""
@@ -181,6 +300,43 @@ class RequestHeadReader:
         return True
 
 
+def _usual_head(method: bytes, target: bytes, pieces: list[bytes]) -> RequestHead | None:
+    lines: list[FieldLine] = []
+    host: bytes | None = None
+    length: int | None = None
+    chunked = False
+    names = NO_NAMES
+    known = REQUEST_LINES.known
+    for piece in pieces:
+        line = known.get(piece)
+        if line is None:
+            line = REQUEST_LINES.read(piece)
+            if line is None:
+                return None
+        lines.append(line)
+        kind = line.kind
+        if kind < HOST or FORWARDED <= kind <= STAYS:
+            continue
+        if kind == HOST and host is None:
+            host = line.value
+        elif kind == KEEP_ALIVE and names is NO_NAMES:
+            names = KEEP_ALIVE_ALONE
+        elif kind == CLOSE and names is NO_NAMES:
+            names = CLOSE_ALONE
+        elif kind == CONTENT_LENGTH and length is None:
+            length = int(line.value)
+        elif kind == CHUNKED and not chunked:
+            chunked = True
+        else:
+            return None
+    if host is None or (chunked and length is not None):
+        return None
+    keep_alive = names is not CLOSE_ALONE
+    return RequestHead(
+        method, target, (1, 1), lines, length, chunked, keep_alive, False, None, names, host
+    )
+
+
 def _request_head(method: bytes, target: bytes, minor: bytes, fields: list[Field]) -> RequestHead:
     version = (1, 1) if minor == b"1" else (1, 0)
     found: dict[bytes, list[bytes]] = {}
@@ -188,113 +344,23 @@ def _request_head(method: bytes, target: bytes, minor: bytes, fields: list[Field
         key = name.lower()
         if key in _FRAMING:
             found.setdefault(key, []).append(value)
-    names = _connection_names(found)
+    names = names_in_connection(found.get(b"connection"))
     upgrade = found.get(b"upgrade")
     expect = found.get(b"expect")
-    length = _length(found)
-    chunked = _chunked(found, version)
+    length = content_length(found)
+    chunked = is_chunked(found, version)
     return RequestHead(
         method,
         target,
         version,
-        fields,
+        REQUEST_LINES.classify(fields),
         length,
         chunked,
         b"close" not in names and (version == (1, 1) or b"keep-alive" in names),
         # RFC 9110 section 10.1.1: a 1.0 client knows no 100, and can't be sent one.
-        expect is not None and version == (1, 1) and _expects_continue(expect),
+        expect is not None and version == (1, 1) and expects_continue(expect),
         # RFC 9110 section 7.8: not from a 1.0 client, and only together with Connection.
         b", ".join(upgrade) if upgrade and version == (1, 1) and b"upgrade" in names else None,
         names,
-        _host(method, target, found.get(b"host"), version),
+        asked_authority(method, target, found.get(b"host"), version),
     )
-
-
-def _expects_continue(values: list[bytes]) -> bool:
-    """Whether it is among the expectations: a list (RFC 9110 section 10.1.1)."""
-    members = b",".join(values).lower().split(b",")
-    return b"100-continue" in [member.strip(OWS) for member in members]
-
-
-def _connection_names(found: dict[bytes, list[bytes]]) -> frozenset[bytes]:
-    values = found.get(b"connection")
-    if values is None:
-        return _NO_NAMES
-    listed = b",".join(values).lower()
-    if listed == b"keep-alive":
-        return _KEEP_ALIVE
-    return frozenset(name for part in listed.split(b",") if (name := part.strip(OWS)))
-
-
-def _length(found: dict[bytes, list[bytes]]) -> int | None:
-    values = found.get(b"content-length")
-    if values is None:
-        return None
-    # RFC 9112 section 6.3 would let a list of equal values pass as one: no client needs that.
-    if len(values) > 1:
-        raise BadRequest("several Content-Length fields")
-    digits = values[0]
-    if not digits.isdigit() or len(digits) > 19 or int(digits) > LARGEST_LENGTH:
-        raise BadRequest("Content-Length is not one number below 2^63")
-    if b"transfer-encoding" in found:
-        raise BadRequest("Content-Length together with Transfer-Encoding")
-    return int(digits)
-
-
-def _chunked(found: dict[bytes, list[bytes]], version: tuple[int, int]) -> bool:
-    values = found.get(b"transfer-encoding")
-    if values is None:
-        return False
-    if version == (1, 0):
-        raise BadRequest("Transfer-Encoding in HTTP/1.0")
-    if len(values) > 1:
-        raise BadRequest("several Transfer-Encoding fields")
-    value = values[0].lower()
-    if value == b"chunked":
-        return True
-    *others, last = (coding.strip(OWS) for coding in value.split(b","))
-    if (
-        others
-        and last == b"chunked"
-        and all(_CODING.fullmatch(coding) for coding in others)
-        and not {b"chunked", b"identity"}.intersection(others)
-    ):
-        raise UnsupportedCoding("a transfer coding before chunked")
-    raise BadRequest("Transfer-Encoding other than chunked")
-
-
-def _host(
-    method: bytes, target: bytes, hosts: list[bytes] | None, version: tuple[int, int]
-) -> bytes:
-    """The authority that is asked for (RFC 9112 sections 3.2 and 3.3)."""
-    if hosts is None:
-        if version == (1, 1):
-            raise BadRequest("no Host")
-        host = b""
-    elif len(hosts) > 1:
-        raise BadRequest("several Host fields")
-    else:
-        host = hosts[0]
-        if not is_authority(host):
-            raise BadRequest("malformed Host")
-    # A fragment is never sent (RFC 9110 section 7.1), and servers differ on where it begins.
-    if b"#" in target:
-        raise BadRequest("fragment in the request target")
-    if method == b"CONNECT":
-        if not is_authority(target) or not _WITH_PORT.fullmatch(target):
-            raise BadRequest("CONNECT to something other than host and port")
-        return target
-    if target.startswith(b"/"):
-        return host
-    if target == b"*":
-        if method != b"OPTIONS":
-            raise BadRequest("* as the target of another method than OPTIONS")
-        return host
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or not is_authority(absolute[2]) or absolute[2].startswith(b":"):
-        raise BadRequest("malformed request target")
-    # RFC 9112 section 3.2.2 lets a proxy ignore Host. But the shop may not: then rules would
-    # see one host and the shop another.
-    if hosts is not None and not same_authority(absolute[2], host, absolute[1].lower()):
-        raise BadRequest("Host differs from the request target's")
-    return absolute[2]

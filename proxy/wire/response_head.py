@@ -1,18 +1,38 @@
 """The head of a response."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from proxy.wire.errors import BadResponse
-from proxy.wire.field_section import tolerant_fields
-from proxy.wire.grammar import LARGEST_LENGTH, OWS, Field
+from proxy.wire.field_line import (
+    CHUNKED,
+    CLOSE,
+    CLOSE_ALONE,
+    CONTENT_LENGTH,
+    HOST,
+    KEEP_ALIVE,
+    KEEP_ALIVE_ALONE,
+    NO_NAMES,
+    RESPONSE_LINES,
+    STAYS,
+    FieldLine,
+    names_in_connection,
+)
+from proxy.wire.field_section import MAX_FIELDS, tolerant_fields
+from proxy.wire.grammar import LARGEST_LENGTH, OWS, TEXT_BYTES, Field
+from proxy.wire.recent import Recent
 
 SECTION_END = re.compile(rb"\n\r?\n")
 """Where a tolerantly read section ends: an empty line, whatever ends the lines."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n")
 _START = b"HTTP/1."
+
+_LONGEST_STATUS_LINE: Final = 64
+"""Bytes of a status line that is kept."""
+
+_status_lines: Final[Recent[bytes, tuple[int, bytes]]] = Recent(64)
 _FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
 
 
@@ -25,25 +45,90 @@ class Framing(Enum):
     UNTIL_CLOSE = "until close"
 
 
-@dataclass(slots=True)
 class ResponseHead:
     """A response's head, of one meaning only.
 
     `reason` is the reason phrase as sent, `fields` the field lines, names as sent and values
-    trimmed; equal Content-Lengths are collapsed to one there, and gone beside chunked. `length`
-    is the Content-Length, None without one. `keep_alive`: the upstream connection may be used
-    again, once the body has ended by itself. `upgrade`: the protocols that it changes to (101)
-    or asks for (426), when `Connection` names the field.
+    trimmed; equal Content-Lengths are collapsed to one there, and gone beside chunked. `lines`
+    are the same, classified. `length` is the Content-Length, None without one. `keep_alive`: the
+    upstream connection may be used again, once the body has ended by itself. `upgrade`: the
+    protocols that it changes to (101) or asks for (426), when `Connection` names the field.
+    `connection_names`: the lower-case names in `Connection`.
     """
 
-    status: int
-    reason: bytes
-    version: tuple[int, int]
-    fields: list[Field]
-    length: int | None
-    chunked: bool
-    keep_alive: bool
-    upgrade: bytes | None
+    __slots__ = (
+        "_fields",
+        "chunked",
+        "connection_names",
+        "keep_alive",
+        "length",
+        "lines",
+        "reason",
+        "status",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        version: tuple[int, int],
+        lines: list[FieldLine],
+        length: int | None,
+        chunked: bool,
+        keep_alive: bool,
+        upgrade: bytes | None,
+        connection_names: frozenset[bytes],
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.lines = lines
+        self.length = length
+        self.chunked = chunked
+        self.keep_alive = keep_alive
+        self.upgrade = upgrade
+        self.connection_names = connection_names
+        self._fields: list[Field] | None = None
+
+    @property
+    def fields(self) -> list[Field]:
+        """The lines as pairs, made when first asked for."""
+        if self._fields is None:
+            self._fields = [(line.name, line.value) for line in self.lines]
+        return self._fields
+
+    def __repr__(self) -> str:
+        return (
+            f"ResponseHead({self.status}, {self.reason!r}, {self.version}, {self.lines}, "
+            f"{self.length}, {self.chunked}, {self.keep_alive}, {self.upgrade!r}, "
+            f"{sorted(self.connection_names)})"
+        )
+
+
+def whole_response_head(data: bytes, max_bytes: int) -> tuple[ResponseHead, int] | None:
+    """The head that `data` begins with, and where it ends, if it is a usual one of `max_bytes` at
+    most and there is nothing the matter with it.
+
+    Else None: it may be incomplete, malformed, or merely unusual, which `ResponseHeadReader`
+    tells. What this one reads, that one reads alike: HTTP/1.1 with CRLFs, one plain length or
+    chunks or neither, and nothing in `Connection` but `keep-alive` or `close`.
+    """
+    end = data.find(b"\r\n\r\n", 0, max_bytes)
+    if end < 0:
+        return None
+    section = data[:end]
+    pieces = section.split(b"\r\n")
+    # As in `whole_request_head`: nothing within a piece but text.
+    if len(section.translate(None, TEXT_BYTES)) != 2 * (len(pieces) - 1):
+        return None
+    start = pieces.pop(0)
+    known = _status_lines.find(start) or _status(start)
+    if known is None or len(pieces) > MAX_FIELDS:
+        return None
+    head = _usual_head(known[0], known[1], pieces)
+    return None if head is None else (head, end + 4)
 
 
 class ResponseHeadReader:
@@ -67,6 +152,13 @@ class ResponseHeadReader:
         Raises BadResponse: at once for what does not begin as a response, else when the head is
         complete or too large.
         """
+        if not self.started:
+            whole = whole_response_head(data, self._max_bytes)
+            if whole is not None:
+                self.started = True
+                head, end_of_head = whole
+                self.rest = data[end_of_head:]
+                return head
         if data:
             self.started = True
         # An empty line may have begun with the last two bytes before this data.
@@ -98,6 +190,51 @@ def body_framing(head: ResponseHead, request_method: bytes) -> Framing:
     return Framing.UNTIL_CLOSE if head.length is None else Framing.LENGTH
 
 
+def _status(line: bytes) -> tuple[int, bytes] | None:
+    """Status and reason in a status line without its end; None for what is not plain HTTP/1.1."""
+    match = _STATUS_LINE.fullmatch(line + b"\r\n")
+    if match is None or match[1] != b"1":
+        return None
+    known = (int(match[2]), match[3] or b"")
+    if len(line) <= _LONGEST_STATUS_LINE:
+        _status_lines.keep(line, known)
+    return known
+
+
+def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead | None:
+    lines: list[FieldLine] = []
+    length: int | None = None
+    chunked = False
+    names = NO_NAMES
+    known = RESPONSE_LINES.known
+    for piece in pieces:
+        line = known.get(piece)
+        if line is None:
+            line = RESPONSE_LINES.read(piece)
+            if line is None:
+                return None
+        lines.append(line)
+        kind = line.kind
+        if kind < HOST or kind == STAYS:
+            continue
+        if kind == CONTENT_LENGTH and length is None and not chunked:
+            length = int(line.value)
+            if len(line.value) > 1 and line.value[0] == 0x30:
+                return None
+        elif kind == CHUNKED and length is None and not chunked:
+            chunked = True
+        elif kind == KEEP_ALIVE and names is NO_NAMES:
+            names = KEEP_ALIVE_ALONE
+        elif kind == CLOSE and names is NO_NAMES:
+            names = CLOSE_ALONE
+        else:
+            return None
+    if (status < 200 or status == 204) and (chunked or length):
+        return None
+    keep_alive = names is not CLOSE_ALONE
+    return ResponseHead(status, reason, (1, 1), lines, length, chunked, keep_alive, None, names)
+
+
 def _response_head(head: bytes) -> ResponseHead:
     line = _STATUS_LINE.match(head)
     if line is None:
@@ -111,8 +248,7 @@ def _response_head(head: bytes) -> ResponseHead:
         key = name.lower()
         if key in _FRAMING:
             found.setdefault(key, []).append(value)
-    connection = b",".join(found.get(b"connection", ())).lower()
-    names = {name.strip(OWS) for name in connection.split(b",")}
+    names = names_in_connection(found.get(b"connection"))
     keep_alive = b"close" not in names and (version == (1, 1) or b"keep-alive" in names)
     length = _length(found.get(b"content-length"))
     chunked = _chunked(found.get(b"transfer-encoding"))
@@ -128,11 +264,14 @@ def _response_head(head: bytes) -> ResponseHead:
         status,
         line[3] or b"",
         version,
-        _with_length(fields, length) if b"content-length" in found else fields,
+        RESPONSE_LINES.classify(
+            _with_length(fields, length) if b"content-length" in found else fields
+        ),
         length,
         chunked,
         keep_alive,
         b", ".join(found[b"upgrade"]) if b"upgrade" in found and b"upgrade" in names else None,
+        names,
     )
 
 

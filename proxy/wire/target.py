@@ -3,6 +3,7 @@
 import re
 
 from proxy.policy.percent import percent_decode
+from proxy.wire.recent import Recent
 
 LONGEST_RESOLVED_BYTES = 16384
 """Longer paths are taken only by servers that resolve nothing, as Go's: Node reads heads of 16 KiB;
@@ -22,6 +23,36 @@ _AMBIGUOUS = re.compile(rb"[;\\]|//|/\.\.?(?:/|$)|%(?:2[EFef]|3[Bb]|5[Cc]|00)")
 _PARAMETERS = re.compile(rb"(?:;[^/]*+/*+)++")
 
 _AUTHORITY = re.compile(rb"(?:/|\\|%2[Ff]|%5[Cc]){2,}+[^/\\]*+")
+
+
+_LONGEST_REMEMBERED_BYTES = 256
+_MOST_REMEMBERED = 2048
+
+_recent: Recent[bytes, tuple[str, tuple[str, ...]]] = Recent(_MOST_REMEMBERED)
+
+
+def read_target(target: bytes) -> tuple[str, bytes, tuple[str, ...]]:
+    """What `normalise` and `other_readings` say of `target`: path, query, other paths.
+
+    The readings of short paths are remembered for a while, for pages repeat; queries are not.
+    """
+    path, _, query = target.partition(b"?")
+    known = _recent.latest.get(path)
+    if known is None:
+        known = _recent.find(path) or _readings(path)
+    return known[0], query, known[1]
+
+
+def _readings(path: bytes) -> tuple[str, tuple[str, ...]]:
+    readings: tuple[str, tuple[str, ...]]
+    if _PLAIN.fullmatch(path):
+        readings = (path.decode("ascii"), ())
+    else:
+        normalised = _most_willing(_without_origin(path))
+        readings = (normalised, other_readings(path, normalised))
+    if len(path) <= _LONGEST_REMEMBERED_BYTES:
+        _recent.keep(path, readings)
+    return readings
 
 
 def normalise(target: bytes) -> tuple[str, bytes]:

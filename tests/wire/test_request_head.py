@@ -50,26 +50,20 @@ def test_a_browsers_head_is_read_byte_for_byte() -> None:
         b"GET /a%2Fb?x=1&y= HTTP/1.1\r\nhOsT: Shop.example:8080\r\nX-Empty:\r\nX-Pad: \t a b \t\r\n"
         b"cookie: a=b\r\nCookie: c=\xff\r\nConnection: keep-alive\r\n\r\nNEXT"
     )
-    assert head == RequestHead(
-        method=b"GET",
-        target=b"/a%2Fb?x=1&y=",
-        version=(1, 1),
-        fields=[
-            (b"hOsT", b"Shop.example:8080"),
-            (b"X-Empty", b""),
-            (b"X-Pad", b"a b"),
-            (b"cookie", b"a=b"),
-            (b"Cookie", b"c=\xff"),
-            (b"Connection", b"keep-alive"),
-        ],
-        length=None,
-        chunked=False,
-        keep_alive=True,
-        expect_continue=False,
-        upgrade=None,
-        connection_names=frozenset({b"keep-alive"}),
-        host=b"Shop.example:8080",
-    )
+    assert head is not None
+    assert (head.method, head.target, head.version) == (b"GET", b"/a%2Fb?x=1&y=", (1, 1))
+    assert head.fields == [
+        (b"hOsT", b"Shop.example:8080"),
+        (b"X-Empty", b""),
+        (b"X-Pad", b"a b"),
+        (b"cookie", b"a=b"),
+        (b"Cookie", b"c=\xff"),
+        (b"Connection", b"keep-alive"),
+    ]
+    assert (head.length, head.chunked, head.keep_alive) == (None, False, True)
+    assert (head.expect_continue, head.upgrade) == (False, None)
+    assert head.connection_names == {b"keep-alive"}
+    assert head.host == b"Shop.example:8080"
     assert reader.rest == b"NEXT"
 
 
@@ -455,9 +449,9 @@ def test_splitting_the_input_anywhere_changes_nothing(
 ) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[begin:end] for begin, end in pairwise(edges)]
-    whole = outcome([data], max_bytes)
-    assert outcome(pieces, max_bytes) == whole
-    assert outcome([bytes([byte]) for byte in data], max_bytes) == whole
+    whole = repr(outcome([data], max_bytes))
+    assert repr(outcome(pieces, max_bytes)) == whole
+    assert repr(outcome([bytes([byte]) for byte in data], max_bytes)) == whole
 
 
 @given(st.binary(max_size=300))

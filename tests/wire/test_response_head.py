@@ -46,16 +46,10 @@ def test_a_response_is_read_byte_for_byte() -> None:
         b"HTTP/1.1 299 S\xfcper  duper \r\nset-cookie: a\r\nSet-Cookie: b\r\n"
         b"Content-Length: 3\r\n\r\nabcHTTP"
     )
-    assert head == ResponseHead(
-        status=299,
-        reason=b"S\xfcper  duper ",
-        version=(1, 1),
-        fields=[(b"set-cookie", b"a"), (b"Set-Cookie", b"b"), (b"Content-Length", b"3")],
-        length=3,
-        chunked=False,
-        keep_alive=True,
-        upgrade=None,
-    )
+    assert head is not None
+    assert (head.status, head.reason, head.version) == (299, b"S\xfcper  duper ", (1, 1))
+    assert head.fields == [(b"set-cookie", b"a"), (b"Set-Cookie", b"b"), (b"Content-Length", b"3")]
+    assert (head.length, head.chunked, head.keep_alive, head.upgrade) == (3, False, True, None)
     assert reader.started
     assert reader.rest == b"abcHTTP"
 
@@ -210,6 +204,7 @@ def test_splitting_the_input_anywhere_changes_nothing(
     data: bytes, cuts: list[int], max_bytes: int
 ) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    whole = outcome([data], max_bytes)
-    assert outcome([data[begin:end] for begin, end in pairwise(edges)], max_bytes) == whole
-    assert outcome([bytes([byte]) for byte in data], max_bytes) == whole
+    whole = repr(outcome([data], max_bytes))
+    pieces = [data[begin:end] for begin, end in pairwise(edges)]
+    assert repr(outcome(pieces, max_bytes)) == whole
+    assert repr(outcome([bytes([byte]) for byte in data], max_bytes)) == whole

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.target import LONGEST_RESOLVED_BYTES, normalise, other_readings
+from proxy.wire.target import LONGEST_RESOLVED_BYTES, normalise, other_readings, read_target
 
 SPELLINGS_OF_ORDERS = [
     b"/orders",
@@ -152,6 +152,25 @@ def test_other_readings_are_few_and_differ(data: bytes) -> None:
     assert len({path, *readings}) == len(readings) + 1 <= 5
     assert all(reading.startswith("/") and "//" not in reading for reading in readings)
     others(data)
+
+
+TARGETS = st.binary(max_size=60) | st.text(alphabet="/.;%25eEfFcC\\0?a", max_size=40).map(
+    str.encode
+)
+
+
+@given(TARGETS | TARGETS.map(lambda data: b"/" + data))
+def test_one_call_tells_all_readings_the_first_time_and_again(target: bytes) -> None:
+    path, query = normalise(target)
+    for _ in range(2):
+        assert read_target(target) == (path, query, other_readings(target, path))
+
+
+def test_the_query_is_never_mistaken_for_another() -> None:
+    assert read_target(b"/items/1?a")[1] == b"a"
+    assert read_target(b"/items/1?b")[1] == b"b"
+    assert read_target(b"/items/1")[1] == b""
+    assert read_target(b"/items/" + b"1" * 1000 + b"?c")[1] == b"c"
 
 
 @pytest.mark.parametrize("part", [b"%", b"/;", b"/", b";", b"/a"])

@@ -1,0 +1,61 @@
+"""Answers of the proxy's own that are sent again and again within a second."""
+
+from proxy.policy.answers import Answer, Form
+from proxy.wire.answer import render
+
+MOST_ANSWERS = 1024
+MOST_BYTES = 4 << 20
+"""What is kept of one second. What comes on top is rendered each time."""
+
+
+class PreparedAnswers:
+    """Renders as `proxy.wire.answer.render` does, and keeps what it rendered while its date is
+    that of the call.
+
+    A flood of refusals differs in a few things only: the page's form, the seconds to wait.
+    """
+
+    __slots__ = ("_answers", "_date", "_room")
+
+    def __init__(self) -> None:
+        self._date = b""
+        self._room = MOST_BYTES
+        # By identity of answer and form, which are kept with the bytes: no others can take their
+        # place in memory, and with it their identity, as long as the entry stands.
+        self._answers: dict[
+            tuple[int, int, int | None, bytes, bool, bool], tuple[bytes, Answer, Form]
+        ] = {}
+
+    def render(
+        self,
+        answer: Answer,
+        form: Form,
+        *,
+        date: bytes,
+        retry_after: int | None,
+        extra: bytes = b"",
+        close: bool,
+        head_only: bool,
+    ) -> bytes:
+        """See `proxy.wire.answer.render`."""
+        if date != self._date:
+            self._date = date
+            self._room = MOST_BYTES
+            self._answers.clear()
+        key = (id(answer), id(form), retry_after, extra, close, head_only)
+        known = self._answers.get(key)
+        if known is not None:
+            return known[0]
+        data = render(
+            answer,
+            form,
+            date=date,
+            retry_after=retry_after,
+            extra=extra,
+            close=close,
+            head_only=head_only,
+        )
+        if len(data) <= self._room and len(self._answers) < MOST_ANSWERS:
+            self._room -= len(data)
+            self._answers[key] = (data, answer, form)
+        return data
