@@ -4,33 +4,22 @@ import asyncio
 import logging
 from time import monotonic
 
+from proxy.lanes.answering import as_request, may_go_on, own_answer, settle
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
 from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
-from proxy.lanes.services import Entry, Services
-from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
-from proxy.policy.request import Request
-from proxy.policy.snapshot import ListenerSpec, PaceSpec, RateSpec
-from proxy.policy.verdict import Completion, Kind, State, Verdict
-from proxy.wire.answer import render
-from proxy.wire.authority import host_name
+from proxy.lanes.services import Services
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ListenerSpec
+from proxy.policy.verdict import Completion, State, Verdict
 from proxy.wire.client import client_address, client_key, is_trusted
 from proxy.wire.fields import max_forwards
-from proxy.wire.negotiation import choose_form
-from proxy.wire.rate_limit import rate_limit_fields
 from proxy.wire.request_head import RequestHead
-from proxy.wire.target import normalise, other_readings
-
-SMALL_BODY_BYTES = 65536
-"""A refused request's body up to this size is read to its end and the connection kept."""
 
 FIRST_CHUNK_PATIENCE = 0.1
 """Seconds that a chunked request's head waits for the first chunk, so that a malformed one is
 refused before the upstream has seen a byte. Who wants an answer before sending any gets it."""
-
-SAFE_METHODS = frozenset({b"GET", b"HEAD"})
-"""A page that answers these may reload itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +67,7 @@ class Exchange:
             if verdict.state is State.FORWARD and head is not None:
                 self.own = monotonic() - self.incoming.received_at - verdict.waited
                 if max_forwards(head) == 0:
-                    keep_alive = await self._answer_options(head)
+                    keep_alive = await self._answer_options()
                 else:
                     keep_alive = await self._forward(verdict, head)
             else:
@@ -173,17 +162,7 @@ class Exchange:
         if isinstance(broken, TravelError):
             self.detail = str(broken)
             return engine.reject(listener.name, broken.reason, now)
-        path, query = normalise(head.target)
-        request = Request(
-            head.method.decode("ascii"),
-            host_name(head.host),
-            path,
-            query,
-            head.fields,
-            client_key(self.client),
-            None if head.chunked else head.length or 0,
-            other_paths=other_readings(head.target, path),
-        )
+        request = as_request(head, client_key(self.client))
         return engine.decide(listener.name, request, now, self._wake)
 
     def _wake(self) -> None:
@@ -205,32 +184,24 @@ class Exchange:
     def _settle(self, verdict: Verdict) -> None:
         now = monotonic()
         duration = now - self.incoming.received_at
-        refused = verdict.state is State.REFUSE
-        completion = Completion(
-            self.status,
-            duration,
-            duration - verdict.waited if refused else self.own,
-            self.reason,
+        own = duration - verdict.waited if verdict.state is State.REFUSE else self.own
+        settle(
+            self.services,
+            verdict,
+            Completion(self.status, duration, own, self.reason),
+            self.incoming.head,
+            self.client,
+            now,
+            upstream_wait=self.upstream_wait,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            detail=self.detail,
         )
-        self.services.engine.settle(verdict, completion, now)
-        kind: Kind = "refused" if refused else "failed" if self.reason is not None else "admitted"
-        if self.services.log.wants(kind, now):
-            self.services.log.write(
-                Entry(
-                    verdict,
-                    completion,
-                    self.incoming.head,
-                    self.client,
-                    self.upstream_wait,
-                    self.bytes_in,
-                    self.bytes_out,
-                    self.detail,
-                )
-            )
 
     # ----------------------------------------------------------------- answer
 
     async def _forward(self, verdict: Verdict, head: RequestHead) -> bool:
+        self.incoming.connection.refusals = 0
         try:
             if head.chunked and not head.expect_continue:
                 await self.incoming.body.wait(FIRST_CHUNK_PATIENCE)
@@ -250,34 +221,19 @@ class Exchange:
 
     async def _answer(self, verdict: Verdict, reason: Reason) -> bool:
         """Sends the answer to `reason`: one write."""
-        head = self.incoming.head
-        engine = self.services.engine
-        answer = verdict.guard.answers[reason]
-        keep_alive = reason not in REQUEST_AT_FAULT and head is not None and self._may_go_on(head)
-        accept = accept_language = None
-        safe = True
-        if head is not None:
-            accept, accept_language = _first(head, b"accept"), _first(head, b"accept-language")
-            safe = head.method in SAFE_METHODS
-        form = choose_form(answer, accept, accept_language, safe=safe)
-        refused = verdict.reason is reason
-        data = render(
-            answer,
-            form,
-            date=self.services.date(),
-            retry_after=verdict.retry_after if refused else engine.retry_after(answer),
-            extra=_rate_limit_fields(verdict),
-            close=not keep_alive,
-            head_only=head is not None and head.method == b"HEAD",
-        )
-        self.status = answer.status
+        connection = self.incoming.connection
+        if verdict.state is State.REFUSE:
+            connection.refusals += 1
+        keep_alive = self._may_go_on(reason)
+        data = own_answer(self.services, verdict, reason, self.incoming.head, keep_alive=keep_alive)
+        self.status = verdict.guard.answers[reason].status
         self.bytes_out = len(data)
         await self.write(data)
         return keep_alive
 
-    async def _answer_options(self, head: RequestHead) -> bool:
+    async def _answer_options(self) -> bool:
         """Answers in the shop's place, which was not to be asked (RFC 9110 section 7.6.2)."""
-        keep_alive = self._may_go_on(head)
+        keep_alive = self._may_go_on(None)
         self.status = 200
         close = b"" if keep_alive else b"Connection: close\r\n"
         await self.write(
@@ -286,17 +242,13 @@ class Exchange:
         )
         return keep_alive
 
-    def _may_go_on(self, head: RequestHead) -> bool:
-        """Whether the connection may be kept after an answer of our own.
-
-        The rest of the body must be sure to come, and little.
-        """
-        if not head.keep_alive or head.version != (1, 1) or self.services.engine.draining:
-            return False
-        if self.incoming.body.is_eof():
-            return True
-        return (
-            not head.expect_continue and head.length is not None and head.length <= SMALL_BODY_BYTES
+    def _may_go_on(self, reason: Reason | None) -> bool:
+        return may_go_on(
+            self.services,
+            reason,
+            self.incoming.head,
+            complete=self.incoming.body.is_eof(),
+            refusals=self.incoming.connection.refusals,
         )
 
     async def write(self, data: bytes) -> None:
@@ -313,17 +265,3 @@ class Exchange:
             connection, self.incoming.writer, self.listener.timeouts.send
         ):
             raise DownstreamStalledError("the client takes nothing")
-
-
-def _first(head: RequestHead, name: bytes) -> bytes | None:
-    for field, value in head.fields:
-        if field.lower() == name:
-            return value
-    return None
-
-
-def _rate_limit_fields(verdict: Verdict) -> bytes:
-    if isinstance(verdict.limit, RateSpec | PaceSpec):
-        spec = verdict.limit
-        return rate_limit_fields(spec.name, spec.quota, spec.window, verdict.wait)
-    return b""

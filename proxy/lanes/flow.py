@@ -22,16 +22,16 @@ async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: 
     # one would be cancelled as well. It ends with the connection at the latest.
     waiting.add_done_callback(_ignore)
     while True:
-        before = _untaken(protocol.transport)
+        before = untaken(protocol.transport)
         await asyncio.wait({waiting}, timeout=patience)
         if waiting.done():
             waiting.result()
             return True
-        if _untaken(protocol.transport) >= before:
+        if untaken(protocol.transport) >= before:
             return False
 
 
-def _untaken(transport: asyncio.Transport | None) -> int:
+def untaken(transport: asyncio.Transport | None) -> int:
     """Bytes that the peer has not taken: the transport's, and the kernel's where it tells.
 
     A transport's buffer shrinks in steps of what a kernel takes at once, which for a peer that

@@ -8,22 +8,14 @@ its parser's place.
 
 import asyncio
 import logging
-import select
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+from proxy.lanes.parting import has_left, reset
 from proxy.lanes.request_feed import RequestFeed
 from proxy.policy.snapshot import ListenerSpec
-
-NO_LINGERING = struct.pack("ii", 1, 0)
-"""The value of SO_LINGER with which closing is a reset (socket(7))."""
-
-_PEER_CLOSED: int = getattr(select, "POLLRDHUP", 0)
-"""The event of a client's close, with bytes of it unread, too (poll(2)); Linux only."""
 
 NO_LOG = logging.Logger("aiohttp's access log, unused", logging.CRITICAL)
 
@@ -46,7 +38,7 @@ class Answered:
 class DownstreamConnection(web.RequestHandler):
     """A client's connection to a listener."""
 
-    __slots__ = ("_end_timer", "_head_timer", "_spec", "feed", "peer")
+    __slots__ = ("_end_timer", "_head_timer", "_spec", "feed", "peer", "refusals")
 
     def __init__(
         self, server: web.Server, loop: asyncio.AbstractEventLoop, spec: Callable[[], ListenerSpec]
@@ -66,6 +58,8 @@ class DownstreamConnection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self.peer = ""
+        # In a row, with nothing forwarded in between.
+        self.refusals = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio's protocol."""
@@ -81,7 +75,7 @@ class DownstreamConnection(web.RequestHandler):
                 self._head_timer.cancel()
                 self._head_timer = None
         elif self._head_timer is None:
-            self._head_timer = self._loop.call_later(self._spec().timeouts.head, self._head_late)
+            self._head_timer = self._loop.call_later(self._spec().timeouts.head, self.end_head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Of asyncio's protocol."""
@@ -109,27 +103,13 @@ class DownstreamConnection(web.RequestHandler):
 
     def abort(self) -> None:
         """Cut the connection by a reset: an orderly close would end an answer without a length."""
-        if self.transport is not None and not self.transport.is_closing():
-            connection = self.transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
-            self.transport.abort()
+        if self.transport is not None:
+            reset(self.transport)
 
     def notice_departure(self) -> None:
-        """Cut the connection if its client has left while nothing was read from it.
-
-        While a slow upstream, or a wait, keeps the transport paused, only the kernel knows. A
-        client that closes has left, as it has when it is read from; only a tunnel's last words
-        are waited for.
-        """
-        transport = self.transport
-        if transport is None or transport.is_closing() or transport.is_reading():
-            return
-        poll = select.poll()
-        # A reset is always told.
-        events = 0 if self.feed.in_tunnel else _PEER_CLOSED
-        poll.register(transport.get_extra_info("socket").fileno(), events)
-        if poll.poll(0):
-            transport.abort()
+        """Cut the connection if its client has left while nothing was read from it."""
+        if self.transport is not None and has_left(self.transport, tunnel=self.feed.in_tunnel):
+            self.transport.abort()
 
     def half_close(self) -> bool:
         """Send the end of our side; the client's may go on. False when nobody is there."""
@@ -155,7 +135,8 @@ class DownstreamConnection(web.RequestHandler):
         else:
             super()._process_keepalive()
 
-    def _head_late(self) -> None:
+    def end_head(self) -> None:
+        """The head takes too long: answered as such."""
         self._head_timer = None
         incoming = self.feed.time_out()
         # What data_received() does with the parser's messages.

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import select
 import ssl
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import aiohttp
@@ -31,7 +32,22 @@ WELL_AFTER = 5.0
 """Seconds without a failure after which an upstream that answers is well: a line in the log for
 each state is enough when it fails now and then."""
 
+if TYPE_CHECKING:
+    from proxy.lanes.express_upstream import UpstreamLink
+
 log = logging.getLogger(__name__)
+
+
+class _Early:
+    """Takes what an aiohttp connection has read while nobody wanted it."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Of aiohttp's payload parsers."""
+        self.data += data
+        return False, b""
 
 
 class UpstreamConnection:
@@ -55,6 +71,13 @@ class UpstreamConnection:
         feed = ResponseFeed(self.protocol, self._loop, method)
         self.protocol.set_parser(feed, None)
         return feed
+
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Has `protocol` told from now on what happens; what was read before is returned."""
+        early = _Early()
+        self.protocol.set_parser(early, None)
+        self.transport.set_protocol(protocol)
+        return early.data
 
     async def write(self, data: bytes) -> None:
         """Sends `data`. Raises UpstreamError when the upstream takes nothing for too long, and
@@ -101,6 +124,8 @@ class Upstream:
         self._closing: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
+        # Connections of the express lane that carry nothing, the last used at the end.
+        self._resting: list[UpstreamLink] = []
         context = tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business.
         self._connector: aiohttp.BaseConnector = (
@@ -170,6 +195,30 @@ class Upstream:
             if fresh:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
 
+    def take(self) -> "UpstreamLink | None":
+        """A connection of the express lane that has rested, if one is fit; as with `connect`."""
+        while self._resting:
+            link = self._resting.pop()
+            self.in_use += 1
+            if link.is_alive():
+                return link
+            link.close()
+        return None
+
+    def rest(self, link: "UpstreamLink") -> bool:
+        """Keeps `link`, which carries nothing, for others. False if none are needed any more."""
+        if self._retired:
+            return False
+        self._resting.append(link)
+        self.in_use -= 1
+        return True
+
+    def forget(self, link: "UpstreamLink") -> None:
+        """`link`, which may rest, is to be closed."""
+        if link in self._resting:
+            self._resting.remove(link)
+            self.in_use += 1
+
     def failed(self, error: UpstreamError, now: float) -> None:
         """It did not answer, or not to the end. Told once, until it `answered` for a while.
 
@@ -194,6 +243,7 @@ class Upstream:
     def retire(self) -> None:
         """No longer in the rules: closes once nothing uses it."""
         self._retired = True
+        self._close_resting()
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
@@ -202,7 +252,13 @@ class Upstream:
 
     async def close(self) -> None:
         """Closes all connections."""
+        self._close_resting()
         await self._connector.close()
+
+    def _close_resting(self) -> None:
+        while self._resting:
+            self.in_use += 1
+            self._resting.pop().close()
 
 
 def tls_context(spec: TlsSpec | None) -> ssl.SSLContext | None:

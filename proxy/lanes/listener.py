@@ -5,7 +5,10 @@ import logging
 from time import monotonic
 from typing import cast
 
+from proxy.lanes.express import ExpressLane
+from proxy.lanes.express_downstream import ExpressConnection
 from proxy.lanes.full import FullLane
+from proxy.lanes.full_downstream import DownstreamConnection
 from proxy.lanes.services import Services
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
@@ -49,7 +52,8 @@ class Listener:
         self._services = services
         self._spec = spec
         self._loop = loop
-        self._lane = FullLane(services, spec.name, loop)
+        self._full = FullLane(services, spec.name, loop)
+        self._express = ExpressLane(services, spec.name, self._full, loop)
         self._server: asyncio.Server | None = None
         self._turned_away: set[TurnAway] = set()
 
@@ -65,27 +69,32 @@ class Listener:
     @property
     def connections(self) -> int:
         """Open connections that were let in."""
-        return self._lane.open
+        return self._full.open + self._express.open
 
     def close(self) -> None:
         """Accepts no more, and closes the connections that carry nothing."""
         if self._server is not None:
             self._server.close()
-        for connection in self._lane.clients():
+        for connection in self._clients():
             connection.close_if_idle()
 
     def give_up(self) -> None:
         """Answers the requests that have no answer yet, and cuts all other connections."""
-        self._lane.give_up()
+        self._express.give_up()
+        self._full.give_up()
 
     def abort(self) -> None:
         """Cuts all connections."""
-        for connection in self._lane.clients():
+        for connection in self._clients():
             connection.abort()
+
+    def _clients(self) -> list[ExpressConnection | DownstreamConnection]:
+        return [*self._express.clients(), *self._full.clients()]
 
     def _look_after_clients(self) -> None:
         self._loop.call_later(LOOK_INTERVAL, self._look_after_clients)
-        for connection in self._lane.clients():
+        unread: list[ExpressConnection | DownstreamConnection] = [*self._express.unread]
+        for connection in [*unread, *self._full.clients()]:
             try:
                 connection.notice_departure()
             except Exception:
@@ -96,7 +105,7 @@ class Listener:
         services = self._services
         most = services.most_connections
         if services.connections < most:
-            return self._lane()
+            return self._express() if services.express else self._full()
         if (now := monotonic()) >= self._warn_again_at:
             self._warn_again_at = now + WARN_INTERVAL
             log.warning("listener %s is full: all %d connections are in use", self.name, most)

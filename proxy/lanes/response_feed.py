@@ -91,7 +91,7 @@ class ResponseFeed:
 
     def feed_eof(self) -> None:
         """Of aiohttp's payload parsers: the connection is lost. It will know how in a moment."""
-        self.feed_data(_unread(self._protocol.transport))
+        self.feed_data(unread(self._protocol.transport))
         self._loop.call_soon(self._lost)
 
     def _feed(self, data: bytes) -> None:
@@ -155,7 +155,7 @@ class ResponseFeed:
             self.fail(UpstreamError(Reason.UPSTREAM_ERROR, "the response was cut short"))
 
 
-def _unread(transport: asyncio.Transport | None) -> bytes:
+def unread(transport: asyncio.Transport | None) -> bytes:
     """What a lost connection still has to read.
 
     A failed write ends a transport at once, whatever it could have read: the answer, say, of an

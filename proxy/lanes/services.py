@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.lanes.deadlines import DeadlineWheel
 from proxy.lanes.full_upstream import Upstream
 from proxy.policy.engine import Engine
 from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
 from proxy.policy.verdict import Completion, Kind, Verdict
 from proxy.wire.answer import http_date
+from proxy.wire.prepared import PreparedAnswers
 from proxy.wire.request_head import RequestHead
 
 
@@ -46,7 +48,7 @@ class Upstreams:
     """The upstreams in force, by name."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._by_name: dict[str, Upstream] = {}
 
     def __getitem__(self, name: str) -> Upstream:
@@ -64,7 +66,7 @@ class Upstreams:
         for spec in specs:
             old = self._by_name.get(spec.name)
             new[spec.name] = (
-                old if old is not None and old.spec == spec else Upstream(spec, self._loop)
+                old if old is not None and old.spec == spec else Upstream(spec, self.loop)
             )
         for name, upstream in self._by_name.items():
             if new.get(name) is not upstream:
@@ -90,9 +92,16 @@ class Services:
         self.log = log
         self.connections = 0
         self.most_connections = engine.rules.snapshot.server.max_connections
+        self.prepared = PreparedAnswers()
+        self.deadlines = DeadlineWheel(upstreams.loop)
         self._none_left: asyncio.Future[None] | None = None
         self._date_of = 0
         self._date = b""
+
+    @property
+    def express(self) -> bool:
+        """Whether new connections begin on the express lane, by the rules of now."""
+        return self.engine.rules.snapshot.server.express
 
     def listener(self, name: str) -> ListenerSpec:
         """The rules of now for a listener. It exists: a reload can't take one away."""

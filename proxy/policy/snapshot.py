@@ -181,10 +181,13 @@ class LogSpec:
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """What holds for the process."""
+    """What holds for the process. `express` is asked when a connection is accepted: a listener's
+    new connections go to the express lane, or else to the full lane at once.
+    """
 
     max_connections: int = 10000
     drain_timeout: float = 30.0
+    express: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,9 @@ def compile_rules(
         routes=routes,
         limits=limits,
         answers=table.by_reason(rules.fallback),
-        server=ServerSpec(rules.server.max_connections, rules.server.drain_timeout),
+        server=ServerSpec(
+            rules.server.max_connections, rules.server.drain_timeout, rules.server.express
+        ),
         admin=AdminSpec(rules.admin.bind.host, rules.admin.bind.port, rules.admin.token or None),
         logs=LogSpec(
             rules.logs.format,

@@ -76,6 +76,11 @@ class Server(Section):
     drain_timeout: Duration = _key(
         "How long requests in flight may take to finish once the process is told to end.", "30s"
     )
+    express: Truth = _key(
+        "Whether connections begin on the express lane, which is faster and answers alike. false "
+        "turns it off for connections that come after that: all go to the full lane.",
+        True,
+    )
 
 
 _PER = (

@@ -34,28 +34,38 @@ class Listening:
 
     def clients(self) -> list[DownstreamConnection]:
         """The connections that are open now."""
-        return self.listener._lane.clients()
+        return self.listener._full.clients()
 
 
 @contextlib.asynccontextmanager
 async def listening(
-    url: str, directory: Path, *, upstream: str = "", log: ExchangeLog | None = None
+    url: str,
+    directory: Path,
+    *,
+    listener: str = "",
+    upstream: str = "",
+    more: str = "",
+    express: bool = False,
+    log: ExchangeLog | None = None,
 ) -> AsyncIterator[Listening]:
-    """A listener before the upstream at `url`; further keys of it as YAML flow."""
+    """A listener before the upstream at `url`; further keys of both as YAML flow, `more` rules."""
     file = directory / "planb.yaml"
-    file.write_text(f"version: 1\n{rules(url, upstream=upstream)}")
+    lane = f"server: {{express: {str(express).lower()}}}"
+    file.write_text(
+        f"version: 1\n{lane}\n{rules(url, listener=listener, upstream=upstream, more=more)}"
+    )
     snapshot = load(file, {})
     loop = asyncio.get_running_loop()
     upstreams = Upstreams(loop)
     upstreams.swap(snapshot.upstreams.values())
     engine = Engine(snapshot, time.monotonic(), random.random)
     services = Services(engine, upstreams, log or NoLog())
-    listener = Listener(services, snapshot.listeners[0], loop)
-    await listener.bind()
+    bound = Listener(services, snapshot.listeners[0], loop)
+    await bound.bind()
     try:
-        yield Listening(listener, services)
+        yield Listening(bound, services)
     finally:
-        listener.close()
-        listener.abort()
+        bound.close()
+        bound.abort()
         await services.all_closed()
         await upstreams.close()

@@ -29,7 +29,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
         tmp_path,
         """\
         version: 1
-        server: {max_connections: 5, drain_timeout: 1m}
+        server: {max_connections: 5, drain_timeout: 1m, express: false}
         listeners:
           - name: front
             bind: "[::1]:8443"
@@ -65,7 +65,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
 
     snapshot = load(path, {})
 
-    assert snapshot.server == ServerSpec(5, 60.0)
+    assert snapshot.server == ServerSpec(5, 60.0, express=False)
     assert snapshot.listeners == (
         ListenerSpec(
             name="front",

@@ -1,13 +1,14 @@
 """The real `planb` command in a process of its own."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -256,8 +257,24 @@ async def planb(
     return Finished(process.returncode, output.decode(errors="replace"))
 
 
+_express: bool | None = None
+
+
+@contextlib.contextmanager
+def on_lane(*, express: bool) -> Iterator[None]:
+    """Rules that are completed meanwhile get `server.express`, unless they say it themselves."""
+    global _express  # noqa: PLW0603 - it stands for an argument of everything that starts Plan B
+    before, _express = _express, express
+    try:
+        yield
+    finally:
+        _express = before
+
+
 def complete(rules: str) -> str:
-    """`rules` with what every test needs and may leave out, added at the end: no line moves."""
+    """`rules` with what every test needs and may leave out: no line moves."""
+    if _express is not None:
+        rules = _with_lane(rules, f"express: {str(_express).lower()}")
     defaults = {
         "version": "version: 1",
         "admin": "admin: {bind: 127.0.0.1:0}",
@@ -267,6 +284,17 @@ def complete(rules: str) -> str:
         line for key, line in defaults.items() if not re.search(rf"^{key}:", rules, re.MULTILINE)
     ]
     return "\n".join([rules.rstrip("\n"), *missing, ""])
+
+
+def _with_lane(rules: str, lane: str) -> str:
+    server = re.search(r"^server:(.*)$", rules, re.MULTILINE)
+    if server is None:
+        return "\n".join([rules.rstrip("\n"), f"server: {{{lane}}}"])
+    if "express:" in server[1]:
+        return rules
+    if not server[1].startswith(" {"):
+        raise AssertionError(f"{server[0]!r}: a test writes it as {{...}}, in one line")
+    return rules.replace("server: {", f"server: {{{lane}, ", 1)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.planb import PlanB, complete
+from tests.support.planb import PlanB, complete, on_lane
 
 STAND_IN = """
 import json, signal, socket, sys, time
@@ -82,3 +82,22 @@ def test_what_rules_lack_is_added_at_their_end() -> None:
         "admin: {bind: 127.0.0.1:9}\nlisteners: []\nversion: 1\n"
         "logs: {format: json, access: false}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("rules", "completed"),
+    [
+        ("listeners: []\n", "listeners: []\nserver: {express: false}\n"),
+        ("server: {drain_timeout: 1s}\n", "server: {express: false, drain_timeout: 1s}\n"),
+        ("server: {express: true}\n", "server: {express: true}\n"),
+    ],
+)
+def test_rules_get_the_lane_that_they_do_not_name(rules: str, completed: str) -> None:
+    with on_lane(express=False):
+        assert complete(rules).startswith(completed)
+    assert complete(rules).startswith(rules)
+
+
+def test_a_lane_that_can_not_be_put_into_rules_is_told() -> None:
+    with on_lane(express=True), pytest.raises(AssertionError, match="in one line"):
+        complete("server:\n  drain_timeout: 1s\n")

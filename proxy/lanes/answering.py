@@ -1,0 +1,127 @@
+"""What is asked about a request, and what is said when it is refused: the same on every lane."""
+
+from proxy.lanes.services import Entry, Services
+from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
+from proxy.policy.request import Request
+from proxy.policy.snapshot import PaceSpec, RateSpec
+from proxy.policy.verdict import REFUSE, Completion, Kind, Verdict
+from proxy.wire.authority import host_name
+from proxy.wire.field_line import ACCEPT, ACCEPT_LANGUAGE
+from proxy.wire.negotiation import choose_form
+from proxy.wire.rate_limit import rate_limit_fields
+from proxy.wire.request_head import RequestHead
+from proxy.wire.target import read_target
+
+SMALL_BODY_BYTES = 65536
+"""A refused request's body up to this size is read to its end and the connection kept."""
+
+MOST_REFUSALS = 1000
+"""So many refusals in a row end a connection: whoever goes on must connect again, which gives its
+place to others when connections are scarce, and lets a balancer before us choose anew. As many as
+nginx answers on a connection by default (keepalive_requests); a new one costs us as much as eight
+refusals.
+"""
+
+SAFE_METHODS = frozenset({b"GET", b"HEAD"})
+"""A page that answers these may reload itself."""
+
+
+def as_request(head: RequestHead, client: str) -> Request:
+    """What rules see of a request, whose client is counted as `client` (see `client_key`)."""
+    path, query, other_paths = read_target(head.target)
+    return Request(
+        head.method.decode("ascii"),
+        host_name(head.host),
+        path,
+        query,
+        head,
+        client,
+        None if head.chunked else head.length or 0,
+        other_paths=other_paths,
+    )
+
+
+def may_go_on(
+    services: Services,
+    reason: Reason | None,
+    head: RequestHead | None,
+    *,
+    complete: bool,
+    refusals: int,
+) -> bool:
+    """Whether the connection may be kept after an answer of our own, to `reason` if there is one.
+
+    Of a body that is not `complete` the rest must be sure to come, and little. `refusals` counts
+    those of this connection without anything forwarded in between, this one included.
+    """
+    if head is None or reason in REQUEST_AT_FAULT or refusals >= MOST_REFUSALS:
+        return False
+    if not head.keep_alive or head.version != (1, 1) or services.engine.draining:
+        return False
+    return complete or (
+        not head.expect_continue and head.length is not None and head.length <= SMALL_BODY_BYTES
+    )
+
+
+def own_answer(
+    services: Services,
+    verdict: Verdict,
+    reason: Reason,
+    head: RequestHead | None,
+    *,
+    keep_alive: bool,
+) -> bytes:
+    """The answer to `reason`, whole, in the form that the client likes best.
+
+    Its status is `verdict.guard.answers[reason].status`.
+    """
+    answer = verdict.guard.answers[reason]
+    accept = accept_language = None
+    safe = True
+    if head is not None:
+        accept, accept_language = head.value(ACCEPT), head.value(ACCEPT_LANGUAGE)
+        safe = head.method in SAFE_METHODS
+    refused = verdict.reason is reason
+    return services.prepared.render(
+        answer,
+        choose_form(answer, accept, accept_language, safe=safe),
+        date=services.date(),
+        retry_after=verdict.retry_after if refused else services.engine.retry_after(answer),
+        extra=_rate_limit_fields(verdict),
+        close=not keep_alive,
+        head_only=head is not None and head.method == b"HEAD",
+    )
+
+
+def settle(
+    services: Services,
+    verdict: Verdict,
+    completion: Completion,
+    head: RequestHead | None,
+    client: str,
+    now: float,
+    *,
+    upstream_wait: float = 0.0,
+    bytes_in: int = 0,
+    bytes_out: int = 0,
+    detail: str = "",
+) -> None:
+    """Ends an exchange: settles its verdict, once, and writes it down if it is to be.
+
+    `client` is the client's address, `now` monotonic seconds; see `Entry` for the others.
+    """
+    kind: Kind = "failed" if completion.reason is not None else "admitted"
+    if verdict.state is REFUSE:
+        kind = "refused"
+    services.engine.settle(verdict, completion, now)
+    if services.log.wants(kind, now):
+        services.log.write(
+            Entry(verdict, completion, head, client, upstream_wait, bytes_in, bytes_out, detail)
+        )
+
+
+def _rate_limit_fields(verdict: Verdict) -> bytes:
+    if isinstance(verdict.limit, RateSpec | PaceSpec):
+        spec = verdict.limit
+        return rate_limit_fields(spec.name, spec.quota, spec.window, verdict.wait)
+    return b""

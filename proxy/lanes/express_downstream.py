@@ -1,0 +1,401 @@
+"""The client's side of the express lane: heads, refusals, and one exchange at a time."""
+
+import asyncio
+import logging
+import socket
+from enum import Enum, auto
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from proxy.lanes.answering import as_request, may_go_on, own_answer, settle
+from proxy.lanes.byte_queue import HIGH_WATER_BYTES
+from proxy.lanes.client import Client
+from proxy.lanes.deadlines import Deadline
+from proxy.lanes.errors import TravelError
+from proxy.lanes.express_exchange import ExpressExchange
+from proxy.lanes.handoff import hand_off, is_unusual
+from proxy.lanes.lingering import LingeringClose
+from proxy.lanes.parting import has_left, reset
+from proxy.lanes.request_feed import LONGEST_DISCARD
+from proxy.lanes.stall import StallWatch
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ListenerSpec
+from proxy.policy.verdict import REFUSE, Completion, Verdict
+from proxy.wire.errors import BadMessage
+from proxy.wire.request_head import RequestHead, RequestHeadReader, whole_request_head
+
+if TYPE_CHECKING:
+    from proxy.lanes.express import ExpressLane
+
+MOST_AT_ONCE = 32
+"""Requests in one piece that are answered before others have their turn: under half a
+millisecond's work."""
+
+logger = logging.getLogger(__name__)
+
+
+class Phase(Enum):
+    """Where a connection is.
+
+    `HEAD`: between two requests, or within a head. `BODY`: within the body of the request that is
+    being answered. `ANSWERING`: that is complete, its answer is not. `SKIPPING`: the answer is,
+    the request is not. `ENDING`: all is said, and somebody else reads (`LingeringClose`).
+    """
+
+    HEAD = auto()
+    BODY = auto()
+    ANSWERING = auto()
+    SKIPPING = auto()
+    ENDING = auto()
+
+
+class ExpressConnection(asyncio.Protocol):
+    """A client's connection to a listener, as long as it asks for nothing unusual.
+
+    A refusal is written within the `data_received` that completed the head. What is to be
+    forwarded gets an `ExpressExchange`. What is unusual (`is_unusual`), malformed or too slow a
+    head goes to the full lane with the whole connection: undecided, while no response is in
+    flight, with all bytes that were not answered yet, and for good.
+    """
+
+    def __init__(self, lane: "ExpressLane") -> None:
+        self.lane = lane
+        self.services = lane.services
+        self.listener = lane.listener
+        self.loop = lane.loop
+        self.transport = cast("asyncio.Transport", None)
+        self.writing_paused = False
+        # Refusals in a row, with nothing forwarded in between.
+        self.refusals = 0
+        self.client = Client("")
+        self._phase = Phase.HEAD
+        # A head that has begun: its bytes so far, and who reads them.
+        self._begun = bytearray()
+        self._reader: RequestHeadReader | None = None
+        # What came before its time: the next requests, pipelined.
+        self._ahead = bytearray()
+        self._exchange: ExpressExchange | None = None
+        self._reading_paused = False
+        # Of a body that is skipped.
+        self._left = 0
+        # Of the client's sending: the next head, the rest of one, or of a body.
+        self.patience = Deadline(self.services.deadlines, self._late)
+        self._stall = cast("StallWatch", None)
+
+    # ---------------------------------------------------------------- protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio's protocol."""
+        # uvloop's are not of asyncio's class.
+        self.transport = cast("asyncio.Transport", transport)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        name = transport.get_extra_info("peername")
+        self.client = Client(name[0] if isinstance(name, tuple) else "")
+        self._stall = StallWatch(self.services.deadlines, self.transport, self._stalled)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio's protocol."""
+        try:
+            if self._phase is Phase.HEAD:
+                if self._ahead:
+                    self._keep(data)
+                else:
+                    self._take_heads(data)
+            elif self._phase is Phase.BODY:
+                self._take_body(data)
+            elif self._phase is Phase.ANSWERING:
+                self._keep(data)
+            else:
+                self._skip(data)
+        except Exception:
+            logger.exception("a request could not be handled")
+            if self._exchange is None:
+                self.abort()
+            else:
+                self._exchange.fail(TravelError(Reason.INTERNAL, "it could not be handled"))
+
+    def eof_received(self) -> None:
+        """Of asyncio's protocol: a client that closes has left.
+
+        Its transport would not be lost before it has taken what is unsent, which it may never do.
+        """
+        self._abandon("the client left")
+        self._end().close()
+
+    def pause_writing(self) -> None:
+        """Of asyncio's protocol: the client takes its answers more slowly than they come."""
+        self.writing_paused = True
+        self._stall.begin(self._rules().timeouts.send)
+
+    def resume_writing(self) -> None:
+        """Of asyncio's protocol."""
+        self.writing_paused = False
+        self._stall.end()
+        if self._exchange is not None:
+            self._exchange.download_on()
+        elif self._phase is Phase.HEAD:
+            self._go_on()
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's
+        """Of asyncio's protocol."""
+        self._leave()
+        self._abandon("the client left")
+
+    # ------------------------------------------------- of the lane and exchange
+
+    def may_go_on(self, reason: Reason, head: RequestHead, *, left: int) -> bool:
+        """See `answering.may_go_on`; `left` is what is still to come of the request's body."""
+        return may_go_on(self.services, reason, head, complete=not left, refusals=self.refusals)
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, if the client is still there."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def proceed(self, *, keep_alive: bool, left: int) -> None:
+        """The answer is complete, and its exchange settled: on to the next request, or the end.
+
+        `left` is what is still to come of the request's body.
+        """
+        self._exchange = None
+        if not keep_alive or self.services.engine.draining:
+            self._end().begin()
+            return
+        if left:
+            self._phase = Phase.SKIPPING
+            self._left = left
+            self.resume_reading()
+            self.patience.set(monotonic() + LONGEST_DISCARD)
+            return
+        self._phase = Phase.HEAD
+        self._await_head()
+        if self._ahead and not self.writing_paused:
+            # From the event loop, or a long pipeline would go on at the bottom of a deep stack.
+            self.loop.call_soon(self._go_on)
+        elif not self._ahead:
+            self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """The client sends faster than it is answered."""
+        if not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = True
+            self.lane.unread.add(self)
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads on, unless too much was read already."""
+        if self._reading_paused and len(self._ahead) <= HIGH_WATER_BYTES:
+            self._reading_paused = False
+            self.lane.unread.discard(self)
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def close_if_idle(self) -> None:
+        """Closes, unless a request is under way."""
+        if self._phase is Phase.HEAD and self._reader is None and not self._ahead:
+            self._end().close()
+
+    def is_forwarding(self) -> bool:
+        """Whether its request is on its way upstream, or back."""
+        return self._exchange is not None and self._exchange.is_forwarding
+
+    def give_up(self) -> bool:
+        """Answers a request that has no answer yet; False when there is none."""
+        return self._exchange is not None and self._exchange.give_up()
+
+    def notice_departure(self) -> None:
+        """Cuts the connection if its client has left while nothing was read from it."""
+        if has_left(self.transport):
+            self.transport.abort()
+
+    def abort(self) -> None:
+        """Cuts the connection by a reset: an orderly close would end an answer without a length."""
+        reset(self.transport)
+
+    # ------------------------------------------------------------------- heads
+
+    def _take_heads(self, data: bytes) -> None:
+        """Answers the requests that `data` completes, as long as that can be done at once."""
+        for _ in range(MOST_AT_ONCE):
+            if self.writing_paused:
+                # Who takes no answers is asked nothing.
+                break
+            found = None
+            if self._reader is None:
+                found = whole_request_head(data, self._rules().max_head_bytes)
+            if found is None:
+                found = self._take_piece(data)
+                if found is None:
+                    return
+                data = bytes(self._begun)
+            head, end = found
+            if is_unusual(head):
+                self._hand_off(data)
+                return
+            self._reader = None
+            data = data[end:]
+            if not self._take_request(head, data) or not data:
+                return
+        self._keep(data)
+        self.loop.call_soon(self._go_on)
+
+    def _take_piece(self, piece: bytes) -> tuple[RequestHead, int] | None:
+        """A head that came in pieces, or is not as usual, and where in `_begun` it ends."""
+        reader = self._reader
+        if reader is None:
+            listener = self._rules()
+            reader = self._reader = RequestHeadReader(listener.max_head_bytes)
+            self.patience.set(monotonic() + listener.timeouts.head)
+            self._begun = bytearray(piece)
+        else:
+            self._begun += piece
+        try:
+            head = reader.feed(piece)
+        except BadMessage:
+            # The full lane knows what to say to that.
+            self._hand_off(bytes(self._begun))
+            return None
+        return None if head is None else (head, len(self._begun) - len(reader.rest))
+
+    def _go_on(self) -> None:
+        """On to what was kept."""
+        if self._phase is Phase.HEAD and self._ahead and not self.writing_paused:
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            self.resume_reading()
+            self.data_received(data)
+
+    def _take_request(self, head: RequestHead, rest: bytes) -> bool:
+        """Decides about a request, of which `rest` follows; False when that is taken care of."""
+        now = monotonic()
+        services = self.services
+        spec = self._rules()
+        self.client.read(spec, head)
+        request = as_request(head, self.client.key)
+        verdict = services.engine.decide(spec.name, request, now, self._woken)
+        length = head.length or 0
+        if verdict.state is not REFUSE:
+            self._begin_exchange(head, verdict, now, rest)
+            return False
+        assert verdict.reason is not None  # noqa: S101 - a refusal has one
+        left = max(0, length - len(rest))
+        keep_alive = self._refuse(verdict, verdict.reason, head, now, left)
+        if keep_alive and not left and not length:
+            return True
+        self._ahead += rest[length:]
+        self.proceed(keep_alive=keep_alive, left=left)
+        return False
+
+    def _refuse(
+        self, verdict: Verdict, reason: Reason, head: RequestHead, received_at: float, left: int
+    ) -> bool:
+        self.refusals += 1
+        keep_alive = self.may_go_on(reason, head, left=left)
+        data = own_answer(self.services, verdict, reason, head, keep_alive=keep_alive)
+        self.transport.write(data)
+        now = monotonic()
+        duration = now - received_at
+        completion = Completion(verdict.guard.answers[reason].status, duration, duration)
+        client = self.client.address
+        settle(self.services, verdict, completion, head, client, now, bytes_out=len(data))
+        if keep_alive:
+            self.patience.set(now + self._rules().timeouts.idle)
+        return keep_alive
+
+    def _begin_exchange(self, head: RequestHead, verdict: Verdict, now: float, rest: bytes) -> None:
+        exchange = self._exchange = ExpressExchange(self, head, verdict, now)
+        self.patience.clear()
+        self._phase = Phase.ANSWERING
+        if exchange.body_left:
+            self._phase = Phase.BODY
+            if rest:
+                self._take_body(rest)
+        elif rest:
+            self._keep(rest)
+        exchange.start()
+
+    def _woken(self) -> None:
+        """What a verdict waits for may have come; from within another's settlement."""
+        if self._exchange is not None:
+            self.loop.call_soon(self._exchange.start)
+
+    def _hand_off(self, data: bytes, *, late: bool = False) -> None:
+        """Leaves the connection to the full lane, with `data`, which nobody has answered.
+
+        `late`: a head that did not end in time.
+        """
+        connection = self.lane.full()
+        self._leave()
+        self.resume_reading()
+        hand_off(self.transport, connection, data, refusals=self.refusals, late=late)
+
+    def _rules(self) -> ListenerSpec:
+        return self.services.listener(self.listener)
+
+    # ------------------------------------------------------------------ bodies
+
+    def _take_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 - that is what the phase says
+        left = exchange.body_left
+        if len(data) >= left:
+            self._phase = Phase.ANSWERING
+            if len(data) > left:
+                self._keep(data[left:])
+                data = data[:left]
+        exchange.upload(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._ahead += data
+        if len(self._ahead) > HIGH_WATER_BYTES or self.writing_paused:
+            self.pause_reading()
+
+    def _skip(self, data: bytes) -> None:
+        if len(data) < self._left:
+            self._left -= len(data)
+            return
+        self._ahead += data[self._left :]
+        self.proceed(keep_alive=True, left=0)
+
+    # --------------------------------------------------------------------- end
+
+    def _end(self) -> LingeringClose:
+        """All is said: this lane only counts the connection, until it is closed."""
+        self._phase = Phase.ENDING
+        self.patience.close()
+        self._stall.close()
+        patience = self._rules().timeouts.send
+        return LingeringClose(self.services.deadlines, self.transport, patience, self._leave)
+
+    def _leave(self) -> None:
+        """The connection is lost, or the full lane's."""
+        self.patience.close()
+        self._stall.close()
+        self.lane.forget(self)
+
+    # --------------------------------------------------------------- deadlines
+
+    def _await_head(self) -> None:
+        self.patience.set(monotonic() + self._rules().timeouts.idle)
+
+    def _late(self, _now: float) -> None:
+        """Of `patience`."""
+        if self._phase is Phase.HEAD and self._reader is not None:
+            self._hand_off(bytes(self._begun), late=True)
+        elif self._phase is Phase.HEAD:
+            self._end().close()
+        elif self._phase is Phase.SKIPPING:
+            self._end().begin()
+        elif self._exchange is not None:
+            self._exchange.body_late()
+
+    def _stalled(self) -> None:
+        self._abandon("the client takes nothing")
+        self.abort()
+
+    def _abandon(self, why: str) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon(why)

@@ -1,0 +1,395 @@
+"""One request on the express lane that is not refused at once, until its settlement."""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.lanes.answering import own_answer, settle
+from proxy.lanes.byte_queue import HIGH_WATER_BYTES
+from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
+from proxy.lanes.express_upstream import UpstreamLink
+from proxy.lanes.full_upstream import Upstream
+from proxy.policy.reasons import Reason
+from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Completion, Verdict
+from proxy.wire.body import encode_chunk, last_chunk
+from proxy.wire.errors import BadResponse
+from proxy.wire.fields import forward_request_head, forward_response_head, trailer_fields
+from proxy.wire.request_head import RequestHead
+from proxy.wire.response_head import Framing, ResponseHead
+
+if TYPE_CHECKING:
+    from proxy.lanes.express_downstream import ExpressConnection
+
+logger = logging.getLogger(__name__)
+
+
+class ExpressExchange:
+    """Carries out the verdict on one request. Everything that it took is settled when it ends.
+
+    It waits for its turn, then for a connection, then for the response (`carry`, `respond`), and
+    relays (`relay`) until the response is complete. From any of these it may end in `fail`, or with
+    its client (`abandon`). `complete`: the response is, though the client may not have taken it.
+    """
+
+    __slots__ = (
+        "_body_since",
+        "_body_waited",
+        "_bytes_in",
+        "_bytes_out",
+        "_chunked",
+        "_connecting",
+        "_detail",
+        "_downstream",
+        "_held",
+        "_keep_alive",
+        "_left",
+        "_link",
+        "_over",
+        "_own",
+        "_reason",
+        "_received_at",
+        "_refused",
+        "_sent_at",
+        "_services",
+        "_status",
+        "_timer",
+        "_upstream",
+        "_upstream_wait",
+        "_verdict",
+        "complete",
+        "head",
+    )
+
+    def __init__(
+        self,
+        downstream: "ExpressConnection",
+        head: RequestHead,
+        verdict: Verdict,
+        received_at: float,
+    ) -> None:
+        self.head = head
+        self.complete = False
+        self._downstream = downstream
+        self._services = downstream.services
+        self._verdict = verdict
+        self._received_at = received_at
+        self._upstream: Upstream | None = None
+        self._link: UpstreamLink | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # The request's body: what is still to come, what came before there was a connection, and
+        # whether the upstream took no more of it.
+        self._left = head.length or 0
+        self._held = bytearray()
+        self._body_since = 0.0
+        self._body_waited = 0.0
+        self._refused = False
+        self._chunked = False
+        self._keep_alive = False
+        self._over = False
+        # What is known of how it went, for the settlement and the log.
+        self._status = 0
+        self._reason: Reason | None = None
+        self._detail = ""
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._upstream_wait = 0.0
+        self._own = 0.0
+        self._sent_at = 0.0
+
+    @property
+    def body_left(self) -> int:
+        """Bytes of the request's body that the client has not sent yet."""
+        return self._left
+
+    @property
+    def _sent(self) -> bool:
+        """Whether the upstream has got the whole request."""
+        return not self._left and not self._refused
+
+    @property
+    def is_forwarding(self) -> bool:
+        """Whether it has had its turn."""
+        return self._verdict.state is FORWARD
+
+    def start(self) -> None:
+        """Goes on as the verdict says: at the beginning, and whenever that may have changed."""
+        if self._over or self._upstream is not None:
+            # Its client has left, or it went on already, when its time came.
+            return
+        self._stop_timer()
+        verdict = self._verdict
+        # uvloop's timers count in milliseconds and may be one early.
+        if verdict.state is WAIT and (now := monotonic()) >= verdict.wait_until:
+            self._services.engine.resume(verdict, now)
+        if verdict.state is WAIT:
+            loop = self._downstream.loop
+            self._timer = loop.call_later(max(0.0, verdict.wait_until - monotonic()), self.start)
+        elif verdict.state is FORWARD:
+            self._downstream.refusals = 0
+            self._forward()
+        else:
+            assert verdict.reason is not None  # noqa: S101 - a refusal has one
+            self._downstream.refusals += 1
+            self._answer(verdict.reason)
+
+    def abandon(self, detail: str) -> None:
+        """The client is gone, or as good as gone."""
+        if not self._over:
+            self._detail = detail
+            self._end()
+
+    def give_up(self) -> bool:
+        """The time to drain is over: who has no answer yet gets one now. False if it has begun."""
+        if self._status:
+            return False
+        if self._verdict.state is WAIT:
+            self._services.engine.dismiss(self._verdict, monotonic())
+            self.start()
+        else:
+            self.fail(TravelError(Reason.UPSTREAM_TIMEOUT, "no answer before the end of draining"))
+        return True
+
+    def fail(self, error: TravelError) -> None:
+        """It can't be forwarded, or not to the end: answered so, or cut if an answer has begun."""
+        if self._over:
+            return
+        if isinstance(error, UpstreamError) and self._upstream is not None:
+            self._upstream.failed(error, monotonic())
+        self._reason = error.reason
+        self._detail = str(error)
+        if self._status:
+            self._end()
+            self._downstream.proceed(keep_alive=False, left=self._left)
+        else:
+            self._release(reusable=False)
+            self._answer(error.reason)
+
+    # ---------------------------------------------------------------- request
+
+    def _forward(self) -> None:
+        self._own = monotonic() - self._received_at - self._verdict.waited
+        services = self._services
+        # Of the rules of now: those of the request's arrival may name one that is gone.
+        upstream = self._upstream = services.upstreams[
+            services.listener(self._downstream.listener).upstream
+        ]
+        link = upstream.take()
+        if link is None:
+            self._connecting = self._downstream.loop.create_task(self._connect(upstream))
+        else:
+            self._carry(link, upstream)
+
+    async def _connect(self, upstream: Upstream) -> None:
+        try:
+            connection = await upstream.connect()
+        except UpstreamError as error:
+            self._connecting = None
+            self.fail(error)
+        except Exception:
+            logger.exception("no connection could be made")
+            self._connecting = None
+            self.fail(TravelError(Reason.INTERNAL, "no connection could be made"))
+        else:
+            self._connecting = None
+            self._carry(UpstreamLink(upstream, connection, self._services.deadlines), upstream)
+
+    def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
+        begun = monotonic()
+        self._link = link
+        client, spec = self._downstream.client, upstream.spec
+        data = forward_request_head(
+            self.head,
+            peer=client.peer,
+            trusted=client.trusted,
+            host=f"{spec.host}:{spec.port}".encode("latin-1"),
+        )
+        if self._held:
+            self._bytes_in = len(self._held)
+            data += self._held
+            self._held.clear()
+        link.carry(self, data)
+        now = self._sent_at = monotonic()
+        self._own += now - begun
+        if not self._left:
+            link.silence.set(now + spec.timeouts.response)
+            return
+        link.silence.clear()
+        if not link.writing_paused:
+            self.upload_on()
+
+    def upload(self, data: bytes) -> None:
+        """Takes more of the body, from the client: never more than what is left of it."""
+        self._left -= len(data)
+        link = self._link
+        if link is None:
+            self._held += data
+            if len(self._held) > HIGH_WATER_BYTES:
+                self._downstream.pause_reading()
+            return
+        now = monotonic()
+        self._body_waited += now - self._body_since
+        self._bytes_in += len(data)
+        self._refused = self._refused or not link.send(data)
+        if not self._left or self._refused:
+            self._downstream.patience.clear()
+            # Time counts from the request's end, or from when the upstream wants no more of it.
+            if not self._status:
+                link.silence.set(now + link.upstream.spec.timeouts.response)
+            self._sent_at = now
+        elif link.writing_paused:
+            self._downstream.patience.clear()
+            self._downstream.pause_reading()
+        else:
+            self._expect_body(now)
+
+    def upload_on(self) -> None:
+        """There is room for more of the body."""
+        if self._left and not self._over:
+            self._downstream.resume_reading()
+            self._expect_body(monotonic())
+
+    def _expect_body(self, now: float) -> None:
+        """Waits for a client that must keep up a least rate.
+
+        As in Apache's mod_reqtimeout: a grace, and a second more for every so many bytes. Only
+        the time in which we wait for the client counts. Whatever it has earned, it is never
+        silent for longer than the grace.
+        """
+        self._body_since = now
+        listener = self._services.listener(self._downstream.listener)
+        earned = self._bytes_in / listener.min_body_bytes_per_second
+        grace = listener.timeouts.body
+        self._downstream.patience.set(now + min(grace, grace + earned - self._body_waited))
+
+    def body_late(self) -> None:
+        """The client did not send the body in time."""
+        self.fail(DownstreamError(Reason.REQUEST_TIMEOUT, "the body comes too slowly"))
+
+    # --------------------------------------------------------------- response
+
+    def relay_interim(self, head: ResponseHead) -> None:
+        """Passes a 1xx on."""
+        self._downstream.write(
+            forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
+        )
+
+    def respond(self, head: ResponseHead, framing: Framing, data: bytes, *, complete: bool) -> None:
+        """Passes the response's final head on, and `data`, the first of its body."""
+        now = monotonic()
+        link, upstream = self._link, self._upstream
+        assert link is not None  # noqa: S101 - it calls
+        assert upstream is not None  # noqa: S101
+        self._upstream_wait = now - self._sent_at
+        upstream.answered(now)
+        if head.status == 101:
+            raise BadResponse("switched protocols unasked")
+        downstream, services = self._downstream, self._services
+        self._chunked = framing is Framing.CHUNKED or framing is Framing.UNTIL_CLOSE
+        # Who answers early may not want the rest, and we don't know how much is to come.
+        self._keep_alive = self.head.keep_alive and self._sent and not services.engine.draining
+        self._status = head.status
+        self._bytes_out = len(data)
+        self.complete = complete
+        downstream.write(
+            forward_response_head(
+                head,
+                to_version=(1, 1),
+                # What a GET would have been sent in chunks is announced so to a HEAD, too.
+                chunked=self._chunked or (head.chunked and self.head.method == b"HEAD"),
+                close=not self._keep_alive,
+                date=services.date(),
+            )
+            + (self._in_chunks(data) if self._chunked else data)
+        )
+        after = monotonic()
+        self._own += after - now
+        self._go_on(link, after)
+
+    def relay(self, data: bytes, *, complete: bool) -> None:
+        """Passes more of the response's body on; `complete` with the last of it."""
+        link = self._link
+        assert link is not None  # noqa: S101 - it calls
+        self.complete = complete
+        self._bytes_out += len(data)
+        self._downstream.write(self._in_chunks(data) if self._chunked else data)
+        self._go_on(link, monotonic())
+
+    def download_on(self) -> None:
+        """The client takes more."""
+        link = self._link
+        if link is not None and self._status and not self._over:
+            link.resume_reading()
+            self._go_on(link, monotonic())
+
+    def _in_chunks(self, data: bytes) -> bytes:
+        data = encode_chunk(data)
+        if self.complete and self._link is not None:
+            data += last_chunk(trailer_fields(self._link.trailers))
+        return data
+
+    def _go_on(self, link: UpstreamLink, now: float) -> None:
+        """Once something was written: the end, or a wait for either side."""
+        if self._downstream.writing_paused:
+            # A client that reads slowly is not the upstream's silence.
+            link.silence.clear()
+            link.pause_reading()
+        elif self.complete:
+            self._end()
+            self._downstream.proceed(keep_alive=self._keep_alive, left=self._left)
+        else:
+            link.silence.set(now + link.upstream.spec.timeouts.body)
+
+    # -------------------------------------------------------------------- end
+
+    def _answer(self, reason: Reason) -> None:
+        """Answers in the shop's place."""
+        downstream, services, verdict = self._downstream, self._services, self._verdict
+        keep_alive = downstream.may_go_on(reason, self.head, left=self._left)
+        data = own_answer(services, verdict, reason, self.head, keep_alive=keep_alive)
+        self._status = verdict.guard.answers[reason].status
+        self._bytes_out = len(data)
+        downstream.write(data)
+        self._end()
+        downstream.proceed(keep_alive=keep_alive, left=self._left)
+
+    def _release(self, *, reusable: bool) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.release(reusable=reusable)
+
+    def _end(self) -> None:
+        """Releases what it holds, and settles. Called once."""
+        self._over = True
+        self._stop_timer()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        # Both are unfit for another request while a part of this one's body is missing.
+        self._release(reusable=self.complete and self._sent)
+        now = monotonic()
+        duration = now - self._received_at
+        refused = self._verdict.state is REFUSE
+        settle(
+            self._services,
+            self._verdict,
+            Completion(
+                self._status,
+                duration,
+                duration - self._verdict.waited if refused else self._own,
+                self._reason,
+            ),
+            self.head,
+            self._downstream.client.address,
+            now,
+            upstream_wait=self._upstream_wait,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            detail=self._detail,
+        )
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
