@@ -29,15 +29,17 @@ lint: .venv/.dev ## style, format, strict types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-bench: .venv/.run bench-tools ## throughput and latency beside nginx, into tests/bench/RESULTS.md
-	@.venv/bin/python -m tests.bench.forward
+bench: bench-tools ## beside nginx, HAProxy and Envoy, into tests/bench/RESULTS.md; about 12 minutes
+	@.venv/bin/python -m tests.bench.compare
 	@.venv/bin/python -m tests.bench.reload
+	@.venv/bin/python -m tests.bench.decision
 
 browser: ## install Chromium, which the tests of the pages need
 	$(call need,chromium chromium-browser google-chrome,chromium chromium-browser)
 
-bench-tools: ## install nginx and wrk, which the benchmarks need
+bench-tools: .venv/.bench ## install what the benchmarks need: nginx, HAProxy, wrk; Envoy into .venv
 	$(call need,nginx,nginx)
+	$(call need,haproxy,haproxy)
 	$(call need,wrk,wrk)
 
 clean: ## remove everything that make made
@@ -64,16 +66,20 @@ clean: ## remove everything that make made
 	rm -rf .venv && "$$found" -m venv .venv && touch $@
 
 .venv/.run: .venv/.made pyproject.toml
-	$(call install,.)
+	$(call install,.,Plan B)
 	@touch $@
 
 .venv/.dev: .venv/.made pyproject.toml
-	$(call install,.[dev])
+	$(call install,.[dev],Plan B and its development tools)
 	@touch .venv/.run $@
 
-# $(call install,WHAT): WHAT from this folder, editable, into .venv.
+.venv/.bench: .venv/.made pyproject.toml
+	$(call install,.[bench],Plan B and what its benchmarks need)
+	@touch .venv/.run $@
+
+# $(call install,WHAT,NAME): WHAT from this folder, editable, into .venv; NAME is for people.
 define install
-	@echo "Installing $(if $(filter .,$(1)),Plan B,Plan B and its development tools) into .venv: a minute or two" >&2
+	@echo "Installing $(2) into .venv: a minute or two" >&2
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '$(1)' || { \
 	    echo "The packages could not be installed; pip's reason stands above. Is the package index within reach?" >&2; exit 1; }
 endef

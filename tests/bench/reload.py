@@ -9,8 +9,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.bench.contenders import GENEROUS, rules, upstream
 from tests.bench.machine import LOAD_CORE, PROXY_CORE, keep, pinned, table
+from tests.bench.plan_b import rules
+from tests.bench.rule_set import GENEROUS
+from tests.bench.upstream import upstream
 from tests.support.load import Result, load
 from tests.support.planb import PlanB
 
@@ -18,8 +20,8 @@ from tests.support.planb import PlanB
 async def measure(directory: Path, rate: float, seconds: float, routes: int, reloads: int) -> str:
     """Load without reloads, with them, and without again; returns the report."""
     async with (
-        upstream(directory / "upstream") as shop,
-        PlanB(rules(shop, routes), directory, prefix=pinned(PROXY_CORE)) as planb,
+        upstream(directory) as shop,
+        PlanB(rules(shop.port, routes), directory, prefix=pinned(PROXY_CORE)) as planb,
     ):
         url = planb.url("storefront")
         targets = [f"/r{number * routes // 10}/100" for number in range(10)]
@@ -27,7 +29,7 @@ async def measure(directory: Path, rate: float, seconds: float, routes: int, rel
         before = await load(url, *targets, rate=rate, seconds=seconds)
         during, _ = await asyncio.gather(
             load(url, *targets, rate=rate, seconds=seconds),
-            _reload(planb, shop, routes, reloads, seconds),
+            _reload(planb, shop.port, routes, reloads, seconds),
         )
         after = await load(url, *targets, rate=rate, seconds=seconds)
     runs = {"before": before, f"with {reloads} reloads": during, "after": after}
@@ -66,6 +68,7 @@ def main() -> None:
     sizes = (options.rate, options.seconds, options.routes, options.reloads)
     with tempfile.TemporaryDirectory() as directory:
         report = asyncio.run(measure(Path(directory), *sizes))
+    print(f"\n{report}")
     keep("Reloading under load", report)
 
 
