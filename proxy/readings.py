@@ -1,6 +1,6 @@
 """What the running process shows of itself: lanes and engine, in the words of ops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from proxy.lanes.listener import Listener
@@ -79,10 +79,8 @@ class Recorder:
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
-
-    def wants(self, kind: Kind, now: float) -> bool:
-        """See `ExchangeLog`."""
-        return self._log.wants(kind, now)
+        # Asked about every request: one call, not two.
+        self.wants: Callable[[Kind, float], bool] = log.wants
 
     def write(self, entry: Entry) -> None:
         """See `ExchangeLog`."""

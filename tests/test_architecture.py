@@ -79,6 +79,7 @@ MAY_IMPORT_DEMO = _names("__main__ app cli demo")
 COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     # module: (the test that covers it, why it has none of its own)
     "proxy.lanes.errors": ("tests/scenarios/test_upstream_failures.py", "names, no logic"),
+    "proxy.lanes.express_phase": ("tests/lanes/test_express_downstream.py", "names, no logic"),
     "proxy.lanes.full": ("tests/scenarios/test_transparency.py", "joins aiohttp to an exchange"),
     "proxy.lanes.full_downstream": (
         "tests/scenarios/test_timeouts.py",

@@ -14,7 +14,7 @@ from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate,
 
 
 def readings(engine: Guarded, upstreams: list[Any] | None = None) -> Readings:
-    services: Any = SimpleNamespace(engine=engine, upstreams=upstreams or [])
+    services: Any = SimpleNamespace(engine=engine.engine, upstreams=upstreams or [])
     listener: Any = SimpleNamespace(name="front", address="[::1]:1", connections=2, accepted=9)
     return Readings(services, [listener])
 

@@ -6,7 +6,6 @@ from proxy.policy.request import Request
 from proxy.policy.snapshot import PaceSpec, RateSpec
 from proxy.policy.verdict import REFUSE, Completion, Kind, Verdict
 from proxy.wire.authority import host_name
-from proxy.wire.field_line import ACCEPT, ACCEPT_LANGUAGE
 from proxy.wire.negotiation import choose_form
 from proxy.wire.rate_limit import rate_limit_fields
 from proxy.wire.request_head import RequestHead
@@ -24,6 +23,8 @@ refusals.
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 """A page that answers these may reload itself."""
+
+_WITH_QUOTA = (RateSpec, PaceSpec)
 
 
 def as_request(head: RequestHead, client: str) -> Request:
@@ -76,20 +77,27 @@ def own_answer(
     Its status is `verdict.guard.answers[reason].status`.
     """
     answer = verdict.guard.answers[reason]
-    accept = accept_language = None
-    safe = True
-    if head is not None:
-        accept, accept_language = head.value(ACCEPT), head.value(ACCEPT_LANGUAGE)
+    head_only = False
+    if head is None:
+        form = choose_form(answer, None, None)
+    else:
+        head_only = head.method == b"HEAD"
+        accept, accept_language = head.preferences()
         safe = head.method in SAFE_METHODS
+        form = choose_form(answer, accept, accept_language, safe=safe)
+    extra = b""
+    limit = verdict.limit
+    if limit is not None and isinstance(limit, _WITH_QUOTA):
+        extra = rate_limit_fields(limit.name, limit.quota, limit.window, verdict.wait)
     refused = verdict.reason is reason
     return services.prepared.render(
         answer,
-        choose_form(answer, accept, accept_language, safe=safe),
+        form,
         date=services.date(),
         retry_after=verdict.retry_after if refused else services.engine.retry_after(answer),
-        extra=_rate_limit_fields(verdict),
+        extra=extra,
         close=not keep_alive,
-        head_only=head is not None and head.method == b"HEAD",
+        head_only=head_only,
     )
 
 
@@ -118,10 +126,3 @@ def settle(
         services.log.write(
             Entry(verdict, completion, head, client, upstream_wait, bytes_in, bytes_out, detail)
         )
-
-
-def _rate_limit_fields(verdict: Verdict) -> bytes:
-    if isinstance(verdict.limit, RateSpec | PaceSpec):
-        spec = verdict.limit
-        return rate_limit_fields(spec.name, spec.quota, spec.window, verdict.wait)
-    return b""

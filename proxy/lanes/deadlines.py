@@ -10,6 +10,10 @@ from time import monotonic
 TICK = 0.02
 """Seconds that a deadline may be late, the event loop's own lag aside; it is never early."""
 
+LONGEST_LOOK = 60.0
+"""Seconds after which there is another look at one that is further off: so there are at most
+LONGEST_LOOK / TICK slots, whatever time-outs the rules have."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,6 +22,7 @@ class Deadline:
 
     Both cost an assignment: nothing is scheduled while a moment no later is waited for already,
     and when that comes there is another look. Times are monotonic seconds. `close` it at the end.
+    `at` may be assigned to put off what is set.
     """
 
     __slots__ = ("_due", "_looks_at", "_slot", "_wheel", "at")
@@ -63,7 +68,7 @@ class DeadlineWheel:
     Adding is O(1), but for the first of a slot; taking out always is.
     """
 
-    __slots__ = ("_clock", "_loop", "_numbers", "_slots", "_timer", "nowhere")
+    __slots__ = ("_clock", "_loop", "_numbers", "_slots", "_timer", "_turning", "nowhere")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic
@@ -73,17 +78,19 @@ class DeadlineWheel:
         self._slots: dict[int, set[Deadline]] = {}
         self._numbers: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._turning = False
         # The slot of those that are in none.
         self.nowhere: set[Deadline] = set()
 
     def add(self, deadline: Deadline, at: float) -> tuple[float, set[Deadline]]:
-        """Has `deadline` looked at once `at` has passed; when that will be, and its slot."""
-        number = int(at / TICK) + 1
+        """Has `deadline` looked at once `at` has passed, or sooner: when, and its slot."""
+        latest = self._clock() + LONGEST_LOOK
+        number = int(min(at, latest) / TICK) + 1
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = set()
             heappush(self._numbers, number)
-            if self._numbers[0] == number:
+            if self._numbers[0] == number and not self._turning:
                 self._arm()
         slot.add(deadline)
         return number * TICK, slot
@@ -97,6 +104,7 @@ class DeadlineWheel:
 
     def _turn(self) -> None:
         self._timer = None
+        self._turning = True
         now = self._clock()
         while self._numbers and self._numbers[0] * TICK <= now:
             slot = self._slots.pop(heappop(self._numbers))
@@ -105,5 +113,6 @@ class DeadlineWheel:
                     slot.pop().look(now)
                 except Exception:
                     logger.exception("a deadline could not be kept")
+        self._turning = False
         if self._numbers:
             self._arm()

@@ -1,11 +1,14 @@
 """The express lane: the usual request, without a task, a future or a stream."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from proxy.lanes.express_downstream import ExpressConnection
 from proxy.lanes.full_downstream import DownstreamConnection
 from proxy.lanes.services import Services
+
+logger = logging.getLogger(__name__)
 
 
 class ExpressLane:
@@ -56,5 +59,10 @@ class ExpressLane:
         """Answers those that have no answer yet, and cuts all other connections."""
         # Those first that wait for a place: it will not be theirs when the others end.
         for connection in sorted(self._connections, key=ExpressConnection.is_forwarding):
-            if not connection.give_up():
+            try:
+                answered = connection.give_up()
+            except Exception:
+                logger.exception("a connection could not be given up")
+                answered = False
+            if not answered:
                 connection.abort()

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -11,18 +10,18 @@ from proxy.lanes.answering import as_request, may_go_on, own_answer, settle
 from proxy.lanes.byte_queue import HIGH_WATER_BYTES
 from proxy.lanes.client import Client
 from proxy.lanes.deadlines import Deadline
-from proxy.lanes.errors import TravelError
 from proxy.lanes.express_exchange import ExpressExchange
+from proxy.lanes.express_heads import Heads
+from proxy.lanes.express_phase import ANSWERING, BODY, ENDING, HEAD, SKIPPING
 from proxy.lanes.handoff import hand_off, is_unusual
 from proxy.lanes.lingering import LingeringClose
 from proxy.lanes.parting import has_left, reset
 from proxy.lanes.request_feed import LONGEST_DISCARD
 from proxy.lanes.stall import StallWatch
-from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import REFUSE, Completion, Verdict
 from proxy.wire.errors import BadMessage
-from proxy.wire.request_head import RequestHead, RequestHeadReader, whole_request_head
+from proxy.wire.request_head import RequestHead
 
 if TYPE_CHECKING:
     from proxy.lanes.express import ExpressLane
@@ -34,23 +33,10 @@ millisecond's work."""
 logger = logging.getLogger(__name__)
 
 
-class Phase(Enum):
-    """Where a connection is.
-
-    `HEAD`: between two requests, or within a head. `BODY`: within the body of the request that is
-    being answered. `ANSWERING`: that is complete, its answer is not. `SKIPPING`: the answer is,
-    the request is not. `ENDING`: all is said, and somebody else reads (`LingeringClose`).
-    """
-
-    HEAD = auto()
-    BODY = auto()
-    ANSWERING = auto()
-    SKIPPING = auto()
-    ENDING = auto()
-
-
-class ExpressConnection(asyncio.Protocol):
+class ExpressConnection:
     """A client's connection to a listener, as long as it asks for nothing unusual.
+
+    An asyncio protocol in all but its base class, which a compiled class can't have.
 
     A refusal is written within the `data_received` that completed the head. What is to be
     forwarded gets an `ExpressExchange`. What is unusual (`is_unusual`), malformed or too slow a
@@ -68,10 +54,8 @@ class ExpressConnection(asyncio.Protocol):
         # Refusals in a row, with nothing forwarded in between.
         self.refusals = 0
         self.client = Client("")
-        self._phase = Phase.HEAD
-        # A head that has begun: its bytes so far, and who reads them.
-        self._begun = bytearray()
-        self._reader: RequestHeadReader | None = None
+        self._phase = HEAD
+        self._heads = Heads()
         # What came before its time: the next requests, pipelined.
         self._ahead = bytearray()
         self._exchange: ExpressExchange | None = None
@@ -80,7 +64,7 @@ class ExpressConnection(asyncio.Protocol):
         self._left = 0
         # Of the client's sending: the next head, the rest of one, or of a body.
         self.patience = Deadline(self.services.deadlines, self._late)
-        self._stall = cast("StallWatch", None)
+        self._stall = StallWatch(self.services.deadlines, self._stalled)
 
     # ---------------------------------------------------------------- protocol
 
@@ -92,29 +76,24 @@ class ExpressConnection(asyncio.Protocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         name = transport.get_extra_info("peername")
         self.client = Client(name[0] if isinstance(name, tuple) else "")
-        self._stall = StallWatch(self.services.deadlines, self.transport, self._stalled)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Of asyncio's protocol."""
         try:
-            if self._phase is Phase.HEAD:
+            if self._phase is HEAD:
                 if self._ahead:
                     self._keep(data)
                 else:
                     self._take_heads(data)
-            elif self._phase is Phase.BODY:
+            elif self._phase is BODY:
                 self._take_body(data)
-            elif self._phase is Phase.ANSWERING:
+            elif self._phase is ANSWERING:
                 self._keep(data)
             else:
                 self._skip(data)
         except Exception:
-            logger.exception("a request could not be handled")
-            if self._exchange is None:
-                self.abort()
-            else:
-                self._exchange.fail(TravelError(Reason.INTERNAL, "it could not be handled"))
+            self._fault()
 
     def eof_received(self) -> None:
         """Of asyncio's protocol: a client that closes has left.
@@ -127,16 +106,19 @@ class ExpressConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the client takes its answers more slowly than they come."""
         self.writing_paused = True
-        self._stall.begin(self._rules().timeouts.send)
+        self._stall.begin(self.transport, self.rules().timeouts.send)
 
     def resume_writing(self) -> None:
         """Of asyncio's protocol."""
         self.writing_paused = False
         self._stall.end()
-        if self._exchange is not None:
-            self._exchange.download_on()
-        elif self._phase is Phase.HEAD:
-            self._go_on()
+        try:
+            if self._exchange is not None:
+                self._exchange.download_on()
+            else:
+                self._go_on()
+        except Exception:
+            self._fault()
 
     def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's
         """Of asyncio's protocol."""
@@ -144,10 +126,6 @@ class ExpressConnection(asyncio.Protocol):
         self._abandon("the client left")
 
     # ------------------------------------------------- of the lane and exchange
-
-    def may_go_on(self, reason: Reason, head: RequestHead, *, left: int) -> bool:
-        """See `answering.may_go_on`; `left` is what is still to come of the request's body."""
-        return may_go_on(self.services, reason, head, complete=not left, refusals=self.refusals)
 
     def write(self, data: bytes) -> None:
         """Sends `data`, if the client is still there."""
@@ -164,12 +142,12 @@ class ExpressConnection(asyncio.Protocol):
             self._end().begin()
             return
         if left:
-            self._phase = Phase.SKIPPING
+            self._phase = SKIPPING
             self._left = left
             self.resume_reading()
             self.patience.set(monotonic() + LONGEST_DISCARD)
             return
-        self._phase = Phase.HEAD
+        self._phase = HEAD
         self._await_head()
         if self._ahead and not self.writing_paused:
             # From the event loop, or a long pipeline would go on at the bottom of a deep stack.
@@ -194,7 +172,7 @@ class ExpressConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Closes, unless a request is under way."""
-        if self._phase is Phase.HEAD and self._reader is None and not self._ahead:
+        if self._phase is HEAD and not self._heads.begun and not self._ahead:
             self._end().close()
 
     def is_forwarding(self) -> bool:
@@ -218,98 +196,100 @@ class ExpressConnection(asyncio.Protocol):
 
     def _take_heads(self, data: bytes) -> None:
         """Answers the requests that `data` completes, as long as that can be done at once."""
+        listener = self.rules()
         for _ in range(MOST_AT_ONCE):
             if self.writing_paused:
                 # Who takes no answers is asked nothing.
                 break
-            found = None
-            if self._reader is None:
-                found = whole_request_head(data, self._rules().max_head_bytes)
-            if found is None:
-                found = self._take_piece(data)
-                if found is None:
-                    return
-                data = bytes(self._begun)
-            head, end = found
-            if is_unusual(head):
-                self._hand_off(data)
+            heads = self._heads
+            try:
+                found = heads.read(data, listener.max_head_bytes)
+            except BadMessage:
+                # The full lane knows what to say to that.
+                self._hand_off(bytes(heads.begun))
                 return
-            self._reader = None
-            data = data[end:]
-            if not self._take_request(head, data) or not data:
+            if found is None:
+                if len(heads.begun) == len(data):
+                    self.patience.set(monotonic() + listener.timeouts.head)
+                return
+            head, rest = found
+            if is_unusual(head):
+                self._hand_off(bytes(heads.begun) or data)
+                return
+            if heads.begun:
+                heads.forget()
+            data = rest
+            if not self._take_request(listener, head, data) or not data:
                 return
         self._keep(data)
         self.loop.call_soon(self._go_on)
 
-    def _take_piece(self, piece: bytes) -> tuple[RequestHead, int] | None:
-        """A head that came in pieces, or is not as usual, and where in `_begun` it ends."""
-        reader = self._reader
-        if reader is None:
-            listener = self._rules()
-            reader = self._reader = RequestHeadReader(listener.max_head_bytes)
-            self.patience.set(monotonic() + listener.timeouts.head)
-            self._begun = bytearray(piece)
-        else:
-            self._begun += piece
-        try:
-            head = reader.feed(piece)
-        except BadMessage:
-            # The full lane knows what to say to that.
-            self._hand_off(bytes(self._begun))
-            return None
-        return None if head is None else (head, len(self._begun) - len(reader.rest))
-
     def _go_on(self) -> None:
         """On to what was kept."""
-        if self._phase is Phase.HEAD and self._ahead and not self.writing_paused:
+        waits = self._phase is HEAD and self._ahead and not self.writing_paused
+        if waits and not self.transport.is_closing():
             data = bytes(self._ahead)
             self._ahead.clear()
             self.resume_reading()
             self.data_received(data)
 
-    def _take_request(self, head: RequestHead, rest: bytes) -> bool:
+    def _take_request(self, listener: ListenerSpec, head: RequestHead, rest: bytes) -> bool:
         """Decides about a request, of which `rest` follows; False when that is taken care of."""
         now = monotonic()
-        services = self.services
-        spec = self._rules()
-        self.client.read(spec, head)
-        request = as_request(head, self.client.key)
-        verdict = services.engine.decide(spec.name, request, now, self._woken)
-        length = head.length or 0
+        client = self.client
+        client.read(listener, head)
+        request = as_request(head, client.key)
+        verdict = self.services.engine.decide(listener.name, request, now, self._woken)
         if verdict.state is not REFUSE:
             self._begin_exchange(head, verdict, now, rest)
             return False
-        assert verdict.reason is not None  # noqa: S101 - a refusal has one
+        self.refusals += 1
+        length = head.length
+        if not length:
+            if self._refuse(listener, verdict, head, now, 0):
+                return True
+            self.proceed(keep_alive=False, left=0)
+            return False
         left = max(0, length - len(rest))
-        keep_alive = self._refuse(verdict, verdict.reason, head, now, left)
-        if keep_alive and not left and not length:
-            return True
+        keep_alive = self._refuse(listener, verdict, head, now, left)
         self._ahead += rest[length:]
         self.proceed(keep_alive=keep_alive, left=left)
         return False
 
     def _refuse(
-        self, verdict: Verdict, reason: Reason, head: RequestHead, received_at: float, left: int
+        self,
+        listener: ListenerSpec,
+        verdict: Verdict,
+        head: RequestHead,
+        received_at: float,
+        left: int,
     ) -> bool:
-        self.refusals += 1
-        keep_alive = self.may_go_on(reason, head, left=left)
-        data = own_answer(self.services, verdict, reason, head, keep_alive=keep_alive)
-        self.transport.write(data)
-        now = monotonic()
-        duration = now - received_at
-        completion = Completion(verdict.guard.answers[reason].status, duration, duration)
-        client = self.client.address
-        settle(self.services, verdict, completion, head, client, now, bytes_out=len(data))
-        if keep_alive:
-            self.patience.set(now + self._rules().timeouts.idle)
+        """Says so, in one write, and settles; True when the connection may be kept."""
+        services, reason = self.services, verdict.reason
+        assert reason is not None  # noqa: S101 - a refusal has one
+        keep_alive = may_go_on(services, reason, head, complete=not left, refusals=self.refusals)
+        data = b""
+        status = 0
+        try:
+            data = own_answer(services, verdict, reason, head, keep_alive=keep_alive)
+            status = verdict.guard.answers[reason].status
+            self.write(data)
+        finally:
+            now = monotonic()
+            duration = now - received_at
+            completion = Completion(status, duration, duration)
+            address = self.client.address
+            settle(services, verdict, completion, head, address, now, bytes_out=len(data))
+        # Put off at no cost: between two requests it is always set.
+        self.patience.at = now + listener.timeouts.idle
         return keep_alive
 
     def _begin_exchange(self, head: RequestHead, verdict: Verdict, now: float, rest: bytes) -> None:
         exchange = self._exchange = ExpressExchange(self, head, verdict, now)
         self.patience.clear()
-        self._phase = Phase.ANSWERING
+        self._phase = ANSWERING
         if exchange.body_left:
-            self._phase = Phase.BODY
+            self._phase = BODY
             if rest:
                 self._take_body(rest)
         elif rest:
@@ -319,7 +299,7 @@ class ExpressConnection(asyncio.Protocol):
     def _woken(self) -> None:
         """What a verdict waits for may have come; from within another's settlement."""
         if self._exchange is not None:
-            self.loop.call_soon(self._exchange.start)
+            self.loop.call_soon(self._exchange.resume)
 
     def _hand_off(self, data: bytes, *, late: bool = False) -> None:
         """Leaves the connection to the full lane, with `data`, which nobody has answered.
@@ -331,7 +311,8 @@ class ExpressConnection(asyncio.Protocol):
         self.resume_reading()
         hand_off(self.transport, connection, data, refusals=self.refusals, late=late)
 
-    def _rules(self) -> ListenerSpec:
+    def rules(self) -> ListenerSpec:
+        """The rules of now for the listener."""
         return self.services.listener(self.listener)
 
     # ------------------------------------------------------------------ bodies
@@ -341,7 +322,7 @@ class ExpressConnection(asyncio.Protocol):
         assert exchange is not None  # noqa: S101 - that is what the phase says
         left = exchange.body_left
         if len(data) >= left:
-            self._phase = Phase.ANSWERING
+            self._phase = ANSWERING
             if len(data) > left:
                 self._keep(data[left:])
                 data = data[:left]
@@ -363,14 +344,16 @@ class ExpressConnection(asyncio.Protocol):
 
     def _end(self) -> LingeringClose:
         """All is said: this lane only counts the connection, until it is closed."""
-        self._phase = Phase.ENDING
+        self._phase = ENDING
         self.patience.close()
         self._stall.close()
-        patience = self._rules().timeouts.send
+        patience = self.rules().timeouts.send
         return LingeringClose(self.services.deadlines, self.transport, patience, self._leave)
 
     def _leave(self) -> None:
-        """The connection is lost, or the full lane's."""
+        """The connection is lost, or the full lane's: nothing of it is answered any more."""
+        self._phase = ENDING
+        self._ahead.clear()
         self.patience.close()
         self._stall.close()
         self.lane.forget(self)
@@ -378,22 +361,36 @@ class ExpressConnection(asyncio.Protocol):
     # --------------------------------------------------------------- deadlines
 
     def _await_head(self) -> None:
-        self.patience.set(monotonic() + self._rules().timeouts.idle)
+        self.patience.set(monotonic() + self.rules().timeouts.idle)
 
-    def _late(self, _now: float) -> None:
+    def _late(self, now: float) -> None:
         """Of `patience`."""
-        if self._phase is Phase.HEAD and self._reader is not None:
-            self._hand_off(bytes(self._begun), late=True)
-        elif self._phase is Phase.HEAD:
-            self._end().close()
-        elif self._phase is Phase.SKIPPING:
-            self._end().begin()
-        elif self._exchange is not None:
-            self._exchange.body_late()
+        try:
+            if self._phase is HEAD and (self.writing_paused or self._ahead):
+                # It is to take its answers first, for which it has a patience of its own.
+                self.patience.set(now + self.rules().timeouts.send)
+            elif self._phase is HEAD and self._heads.begun:
+                self._hand_off(bytes(self._heads.begun), late=True)
+            elif self._phase is HEAD:
+                self._end().close()
+            elif self._phase is SKIPPING:
+                self._end().begin()
+            elif self._exchange is not None:
+                self._exchange.body_late()
+        except Exception:
+            self._fault()
 
     def _stalled(self) -> None:
         self._abandon("the client takes nothing")
         self.abort()
+
+    def _fault(self) -> None:
+        """Something of ours went wrong with what this client asked for."""
+        if self._exchange is not None:
+            self._exchange.fault()
+        else:
+            logger.exception("a request could not be handled")
+            self.abort()
 
     def _abandon(self, why: str) -> None:
         exchange, self._exchange = self._exchange, None

@@ -5,9 +5,9 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.lanes.answering import own_answer, settle
-from proxy.lanes.byte_queue import HIGH_WATER_BYTES
+from proxy.lanes.answering import may_go_on, own_answer, settle
 from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
+from proxy.lanes.express_upload import Upload
 from proxy.lanes.express_upstream import UpstreamLink
 from proxy.lanes.full_upstream import Upstream
 from proxy.policy.reasons import Reason
@@ -33,27 +33,22 @@ class ExpressExchange:
     """
 
     __slots__ = (
-        "_body_since",
-        "_body_waited",
-        "_bytes_in",
         "_bytes_out",
         "_chunked",
         "_connecting",
         "_detail",
         "_downstream",
-        "_held",
         "_keep_alive",
-        "_left",
         "_link",
         "_over",
         "_own",
         "_reason",
         "_received_at",
-        "_refused",
         "_sent_at",
         "_services",
         "_status",
         "_timer",
+        "_upload",
         "_upstream",
         "_upstream_wait",
         "_verdict",
@@ -78,13 +73,7 @@ class ExpressExchange:
         self._link: UpstreamLink | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        # The request's body: what is still to come, what came before there was a connection, and
-        # whether the upstream took no more of it.
-        self._left = head.length or 0
-        self._held = bytearray()
-        self._body_since = 0.0
-        self._body_waited = 0.0
-        self._refused = False
+        self._upload = Upload(downstream, head.length) if head.length else None
         self._chunked = False
         self._keep_alive = False
         self._over = False
@@ -92,7 +81,6 @@ class ExpressExchange:
         self._status = 0
         self._reason: Reason | None = None
         self._detail = ""
-        self._bytes_in = 0
         self._bytes_out = 0
         self._upstream_wait = 0.0
         self._own = 0.0
@@ -101,12 +89,7 @@ class ExpressExchange:
     @property
     def body_left(self) -> int:
         """Bytes of the request's body that the client has not sent yet."""
-        return self._left
-
-    @property
-    def _sent(self) -> bool:
-        """Whether the upstream has got the whole request."""
-        return not self._left and not self._refused
+        return 0 if self._upload is None else self._upload.left
 
     @property
     def is_forwarding(self) -> bool:
@@ -125,7 +108,7 @@ class ExpressExchange:
             self._services.engine.resume(verdict, now)
         if verdict.state is WAIT:
             loop = self._downstream.loop
-            self._timer = loop.call_later(max(0.0, verdict.wait_until - monotonic()), self.start)
+            self._timer = loop.call_later(max(0.0, verdict.wait_until - monotonic()), self.resume)
         elif verdict.state is FORWARD:
             self._downstream.refusals = 0
             self._forward()
@@ -133,6 +116,26 @@ class ExpressExchange:
             assert verdict.reason is not None  # noqa: S101 - a refusal has one
             self._downstream.refusals += 1
             self._answer(verdict.reason)
+
+    def resume(self) -> None:
+        """What the verdict waited for may have come. From the event loop, as `start` is not."""
+        try:
+            self.start()
+        except Exception:
+            self.fault()
+
+    def fault(self) -> None:
+        """Something of ours went wrong: told as such, or the connection is cut."""
+        logger.exception("a request could not be handled")
+        if self._over:
+            self._downstream.abort()
+            return
+        try:
+            self.fail(TravelError(Reason.INTERNAL, "it could not be handled"))
+        except Exception:
+            if not self._over:
+                self._end()
+            self._downstream.abort()
 
     def abandon(self, detail: str) -> None:
         """The client is gone, or as good as gone."""
@@ -146,6 +149,7 @@ class ExpressExchange:
             return False
         if self._verdict.state is WAIT:
             self._services.engine.dismiss(self._verdict, monotonic())
+        if self._verdict.state is REFUSE:
             self.start()
         else:
             self.fail(TravelError(Reason.UPSTREAM_TIMEOUT, "no answer before the end of draining"))
@@ -161,7 +165,7 @@ class ExpressExchange:
         self._detail = str(error)
         if self._status:
             self._end()
-            self._downstream.proceed(keep_alive=False, left=self._left)
+            self._downstream.proceed(keep_alive=False, left=self.body_left)
         else:
             self._release(reusable=False)
             self._answer(error.reason)
@@ -184,84 +188,56 @@ class ExpressExchange:
     async def _connect(self, upstream: Upstream) -> None:
         try:
             connection = await upstream.connect()
+            try:
+                link = UpstreamLink(upstream, connection, self._services.deadlines)
+            except Exception:
+                connection.release(reusable=False)
+                raise
+            self._connecting = None
+            self._carry(link, upstream)
         except UpstreamError as error:
             self._connecting = None
             self.fail(error)
         except Exception:
-            logger.exception("no connection could be made")
             self._connecting = None
-            self.fail(TravelError(Reason.INTERNAL, "no connection could be made"))
-        else:
-            self._connecting = None
-            self._carry(UpstreamLink(upstream, connection, self._services.deadlines), upstream)
+            self.fault()
 
     def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
         begun = monotonic()
         self._link = link
-        client, spec = self._downstream.client, upstream.spec
+        client = self._downstream.client
         data = forward_request_head(
             self.head,
             peer=client.peer,
             trusted=client.trusted,
-            host=f"{spec.host}:{spec.port}".encode("latin-1"),
+            host=upstream.authority,
         )
-        if self._held:
-            self._bytes_in = len(self._held)
-            data += self._held
-            self._held.clear()
+        upload = self._upload
+        if upload is not None:
+            data += upload.begin()
         link.carry(self, data)
         now = self._sent_at = monotonic()
         self._own += now - begun
-        if not self._left:
-            link.silence.set(now + spec.timeouts.response)
-            return
-        link.silence.clear()
-        if not link.writing_paused:
-            self.upload_on()
+        if upload is None or not upload.left:
+            link.silence.set(now + upstream.spec.timeouts.response)
+        else:
+            link.silence.clear()
+            upload.go_on(link, now)
 
     def upload(self, data: bytes) -> None:
         """Takes more of the body, from the client: never more than what is left of it."""
-        self._left -= len(data)
-        link = self._link
-        if link is None:
-            self._held += data
-            if len(self._held) > HIGH_WATER_BYTES:
-                self._downstream.pause_reading()
-            return
-        now = monotonic()
-        self._body_waited += now - self._body_since
-        self._bytes_in += len(data)
-        self._refused = self._refused or not link.send(data)
-        if not self._left or self._refused:
-            self._downstream.patience.clear()
+        link, upload = self._link, self._upload
+        assert upload is not None  # noqa: S101 - or there would be no body
+        if upload.take(data, link) and link is not None:
             # Time counts from the request's end, or from when the upstream wants no more of it.
+            self._sent_at = monotonic()
             if not self._status:
-                link.silence.set(now + link.upstream.spec.timeouts.response)
-            self._sent_at = now
-        elif link.writing_paused:
-            self._downstream.patience.clear()
-            self._downstream.pause_reading()
-        else:
-            self._expect_body(now)
+                link.silence.set(self._sent_at + link.upstream.spec.timeouts.response)
 
     def upload_on(self) -> None:
-        """There is room for more of the body."""
-        if self._left and not self._over:
-            self._downstream.resume_reading()
-            self._expect_body(monotonic())
-
-    def _expect_body(self, now: float) -> None:
-        """Waits for a client that must keep up a least rate.
-
-        As in Apache's mod_reqtimeout: a grace, and a second more for every so many bytes. Only
-        the time in which we wait for the client counts. Whatever it has earned, it is never
-        silent for longer than the grace.
-        """
-        self._body_since = now
-        listener = self._services.listener(self._downstream.listener)
-        earned = self._bytes_in / listener.min_body_bytes_per_second
-        grace = listener.timeouts.body
-        self._downstream.patience.set(now + min(grace, grace + earned - self._body_waited))
+        """The upstream has room for more of the body."""
+        if self._upload is not None and self._link is not None and not self._over:
+            self._upload.go_on(self._link, monotonic())
 
     def body_late(self) -> None:
         """The client did not send the body in time."""
@@ -274,6 +250,8 @@ class ExpressExchange:
         self._downstream.write(
             forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
         )
+        if self._downstream.writing_paused and self._link is not None:
+            self._link.pause_reading()
 
     def respond(self, head: ResponseHead, framing: Framing, data: bytes, *, complete: bool) -> None:
         """Passes the response's final head on, and `data`, the first of its body."""
@@ -288,21 +266,21 @@ class ExpressExchange:
         downstream, services = self._downstream, self._services
         self._chunked = framing is Framing.CHUNKED or framing is Framing.UNTIL_CLOSE
         # Who answers early may not want the rest, and we don't know how much is to come.
-        self._keep_alive = self.head.keep_alive and self._sent and not services.engine.draining
+        self._keep_alive = self.head.keep_alive and self._sent() and not services.engine.draining
+        self.complete = complete
+        # What a GET would have been sent in chunks is announced so to a HEAD, too.
+        announced = head.chunked and self.head.method == b"HEAD"
+        answer = forward_response_head(
+            head,
+            to_version=(1, 1),
+            chunked=self._chunked or announced,
+            close=not self._keep_alive,
+            date=services.date(),
+        )
+        answer += self._in_chunks(data) if self._chunked else data
         self._status = head.status
         self._bytes_out = len(data)
-        self.complete = complete
-        downstream.write(
-            forward_response_head(
-                head,
-                to_version=(1, 1),
-                # What a GET would have been sent in chunks is announced so to a HEAD, too.
-                chunked=self._chunked or (head.chunked and self.head.method == b"HEAD"),
-                close=not self._keep_alive,
-                date=services.date(),
-            )
-            + (self._in_chunks(data) if self._chunked else data)
-        )
+        downstream.write(answer)
         after = monotonic()
         self._own += after - now
         self._go_on(link, after)
@@ -319,9 +297,10 @@ class ExpressExchange:
     def download_on(self) -> None:
         """The client takes more."""
         link = self._link
-        if link is not None and self._status and not self._over:
+        if link is not None and not self._over:
             link.resume_reading()
-            self._go_on(link, monotonic())
+            if self._status:
+                self._go_on(link, monotonic())
 
     def _in_chunks(self, data: bytes) -> bytes:
         data = encode_chunk(data)
@@ -337,7 +316,7 @@ class ExpressExchange:
             link.pause_reading()
         elif self.complete:
             self._end()
-            self._downstream.proceed(keep_alive=self._keep_alive, left=self._left)
+            self._downstream.proceed(keep_alive=self._keep_alive, left=self.body_left)
         else:
             link.silence.set(now + link.upstream.spec.timeouts.body)
 
@@ -346,13 +325,18 @@ class ExpressExchange:
     def _answer(self, reason: Reason) -> None:
         """Answers in the shop's place."""
         downstream, services, verdict = self._downstream, self._services, self._verdict
-        keep_alive = downstream.may_go_on(reason, self.head, left=self._left)
+        complete, refusals = not self.body_left, downstream.refusals
+        keep_alive = may_go_on(services, reason, self.head, complete=complete, refusals=refusals)
         data = own_answer(services, verdict, reason, self.head, keep_alive=keep_alive)
         self._status = verdict.guard.answers[reason].status
         self._bytes_out = len(data)
         downstream.write(data)
         self._end()
-        downstream.proceed(keep_alive=keep_alive, left=self._left)
+        downstream.proceed(keep_alive=keep_alive, left=self.body_left)
+
+    def _sent(self) -> bool:
+        """Whether the upstream has got the whole request."""
+        return self._upload is None or self._upload.complete
 
     def _release(self, *, reusable: bool) -> None:
         link, self._link = self._link, None
@@ -367,7 +351,7 @@ class ExpressExchange:
             self._connecting.cancel()
             self._connecting = None
         # Both are unfit for another request while a part of this one's body is missing.
-        self._release(reusable=self.complete and self._sent)
+        self._release(reusable=self.complete and self._sent())
         now = monotonic()
         duration = now - self._received_at
         refused = self._verdict.state is REFUSE
@@ -384,7 +368,7 @@ class ExpressExchange:
             self._downstream.client.address,
             now,
             upstream_wait=self._upstream_wait,
-            bytes_in=self._bytes_in,
+            bytes_in=0 if self._upload is None else self._upload.passed_on,
             bytes_out=self._bytes_out,
             detail=self._detail,
         )

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.lanes.deadlines import Deadline, DeadlineWheel
-from proxy.lanes.errors import TravelError, UpstreamError
+from proxy.lanes.errors import UpstreamError
 from proxy.lanes.full_upstream import Upstream, UpstreamConnection
 from proxy.lanes.response_feed import MAX_HEAD_BYTES, MOST_INTERIM_RESPONSES, unread
 from proxy.lanes.stall import StallWatch
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class UpstreamLink(asyncio.Protocol):
+class UpstreamLink:
     """A connection to an upstream: carries one exchange at a time, and rests in between.
+
+    An asyncio protocol in all but its base class, which a compiled class can't have.
 
     It is made of a connection of the full lane, whose transport it takes over: there is one way
     to look up, connect and speak TLS. While it carries an exchange it reads the response and hands
@@ -48,7 +50,7 @@ class UpstreamLink(asyncio.Protocol):
         self.silence = Deadline(wheel, self._silent)
         self._connection: UpstreamConnection | None = connection
         self._exchange: ExpressExchange | None = None
-        self._stall = StallWatch(wheel, self.transport, self._stalled)
+        self._stall = StallWatch(wheel, self._stalled)
         self._reading_paused = False
         self._lost = False
         self._reader: ResponseHeadReader | None = None
@@ -156,8 +158,7 @@ class UpstreamLink(asyncio.Protocol):
         except BadMessage as error:
             exchange.fail(UpstreamError(Reason.UPSTREAM_ERROR, error.reason))
         except Exception:
-            logger.exception("a response could not be relayed")
-            exchange.fail(TravelError(Reason.INTERNAL, "the response could not be relayed"))
+            exchange.fault()
 
     def eof_received(self) -> None:
         """Of asyncio's protocol: the transport closes, once what is unsent has gone."""
@@ -167,37 +168,49 @@ class UpstreamLink(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Of asyncio's protocol."""
         self._lost = True
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self._leave_rest()
             return
         if data := unread(self.transport):
             self.data_received(data)
-        if (exchange := self._exchange) is not None:
+        if self._exchange is exchange:
             self._end(exchange, reset=isinstance(exc, OSError))
 
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the upstream takes the request more slowly than it comes."""
         self.writing_paused = True
-        self._stall.begin(self.upstream.spec.timeouts.body)
+        self._stall.begin(self.transport, self.upstream.spec.timeouts.body)
 
     def resume_writing(self) -> None:
         """Of asyncio's protocol."""
         self.writing_paused = False
         self._stall.end()
         if self._exchange is not None:
-            self._exchange.upload_on()
+            try:
+                self._exchange.upload_on()
+            except Exception:
+                self._exchange.fault()
 
     def _stalled(self) -> None:
-        if self._exchange is not None:
-            self._exchange.fail(UpstreamError(Reason.UPSTREAM_TIMEOUT, "takes no more bytes"))
+        self._fail("takes no more bytes")
 
     def _silent(self, _now: float) -> None:
         if self._exchange is None:
             self._leave_rest()
         elif self._head is None:
-            self._exchange.fail(UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time"))
+            self._fail("no response in time")
         else:
-            self._exchange.fail(UpstreamError(Reason.UPSTREAM_TIMEOUT, "fell silent in a response"))
+            self._fail("fell silent in a response")
+
+    def _fail(self, why: str) -> None:
+        """The upstream is too slow."""
+        exchange = self._exchange
+        if exchange is not None:
+            try:
+                exchange.fail(UpstreamError(Reason.UPSTREAM_TIMEOUT, why))
+            except Exception:
+                exchange.fault()
 
     # ---------------------------------------------------------------- response
 

@@ -137,7 +137,9 @@ class DownstreamConnection(web.RequestHandler):
 
     def end_head(self) -> None:
         """The head takes too long: answered as such."""
-        self._head_timer = None
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         incoming = self.feed.time_out()
         # What data_received() does with the parser's messages.
         self._messages.append((incoming, incoming.body))  # type: ignore[arg-type]

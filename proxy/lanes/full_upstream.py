@@ -9,7 +9,7 @@ import asyncio
 import logging
 import select
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
 import aiohttp
@@ -72,11 +72,11 @@ class UpstreamConnection:
         self.protocol.set_parser(feed, None)
         return feed
 
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+    def hand_over(self, protocol: "UpstreamLink") -> bytes:
         """Has `protocol` told from now on what happens; what was read before is returned."""
         early = _Early()
         self.protocol.set_parser(early, None)
-        self.transport.set_protocol(protocol)
+        self.transport.set_protocol(cast("asyncio.Protocol", protocol))
         return early.data
 
     async def write(self, data: bytes) -> None:
@@ -115,6 +115,8 @@ class Upstream:
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
+        # What a request without a Host is taken to ask for.
+        self.authority = f"{spec.host}:{spec.port}".encode("latin-1")
         self.in_use = 0
         self.connects = 0
         self.failures = dict.fromkeys((Reason.UPSTREAM_ERROR, Reason.UPSTREAM_TIMEOUT), 0)

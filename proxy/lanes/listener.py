@@ -105,7 +105,9 @@ class Listener:
         services = self._services
         most = services.most_connections
         if services.connections < most:
-            return self._express() if services.express else self._full()
+            if services.express:
+                return cast("asyncio.Protocol", self._express())
+            return self._full()
         if (now := monotonic()) >= self._warn_again_at:
             self._warn_again_at = now + WARN_INTERVAL
             log.warning("listener %s is full: all %d connections are in use", self.name, most)

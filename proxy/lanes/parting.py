@@ -17,7 +17,7 @@ def reset(transport: asyncio.Transport) -> None:
     if not transport.is_closing():
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
-        transport.abort()
+    transport.abort()
 
 
 def has_left(transport: asyncio.Transport, *, tunnel: bool = False) -> bool:

@@ -90,12 +90,12 @@ class Relay:
     ) -> ResponseHead:
         """Sends the request, or begins to, and returns the response's final head."""
         begun = monotonic()
-        exchange, body, spec = self._exchange, self._incoming.body, self._upstream.spec
+        exchange, body = self._exchange, self._incoming.body
         data = forward_request_head(
             self._head,
             peer=exchange.peer,
             trusted=exchange.trusted,
-            host=f"{spec.host}:{spec.port}".encode("latin-1"),
+            host=self._upstream.authority,
         )
         complete = body.is_eof() and not self._head.chunked
         if complete:

@@ -17,23 +17,22 @@ class StallWatch:
 
     __slots__ = ("_deadline", "_patience", "_stalled", "_transport", "_untaken", "_wheel")
 
-    def __init__(
-        self, wheel: DeadlineWheel, transport: asyncio.Transport, stalled: Callable[[], None]
-    ) -> None:
+    def __init__(self, wheel: DeadlineWheel, stalled: Callable[[], None]) -> None:
         self._wheel = wheel
-        self._transport = transport
         self._stalled = stalled
+        self._transport: asyncio.Transport | None = None
         # Made with the first full buffer, which most connections never see.
         self._deadline: Deadline | None = None
         self._patience = 0.0
         self._untaken = 0
 
-    def begin(self, patience: float) -> None:
-        """The peer has `patience` seconds for its next byte."""
+    def begin(self, transport: asyncio.Transport, patience: float) -> None:
+        """The peer of `transport` has `patience` seconds for its next byte."""
+        self._transport = transport
         if self._deadline is None:
             self._deadline = Deadline(self._wheel, self._look)
         self._patience = patience
-        self._untaken = untaken(self._transport)
+        self._untaken = untaken(transport)
         self._deadline.set(monotonic() + patience)
 
     def end(self) -> None:

@@ -144,6 +144,9 @@ def forward_response_head(
     6.6.1). `Upgrade` goes with 101 and 426 only; 1xx and 204 have no Content-Length (section
     8.6).
     """
+    kept = head.forwarded if to_version == (1, 1) else None
+    if kept is not None and (known := kept.get((chunked, close))) is not None:
+        return known
     status = head.status
     bodiless = status < 200 or status == 204
     without_length = chunked or bodiless
@@ -151,6 +154,7 @@ def forward_response_head(
     removed = _removable(names) if names else NO_NAMES
     lines = [b"HTTP/1.1 %d %b" % (status, head.reason)]
     append = lines.append
+    dated = False
     for line in head.lines:
         kind = line.kind
         if kind >= STAYS or (kind == CONTENT_LENGTH and without_length):
@@ -159,7 +163,7 @@ def forward_response_head(
             continue
         append(line.text)
         if kind == DATE:
-            date = None
+            date, dated = None, True
     if date is not None and status >= 200:
         append(b"Date: " + date)
     if chunked and not bodiless and to_version == (1, 1):
@@ -177,7 +181,11 @@ def forward_response_head(
     if options:
         append(b"Connection: " + b", ".join(options))
     append(b"\r\n")
-    return b"\r\n".join(lines)
+    data = b"\r\n".join(lines)
+    if kept is not None and dated:
+        # One without a date gets that of the moment, each time.
+        kept[chunked, close] = data
+    return data
 
 
 def sent_chunked(framing: Framing, to_version: tuple[int, int]) -> bool:

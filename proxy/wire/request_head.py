@@ -6,6 +6,8 @@ from typing import Final
 
 from proxy.wire.errors import BadRequest, HeadTooLarge, UnsupportedVersion
 from proxy.wire.field_line import (
+    ACCEPT,
+    ACCEPT_LANGUAGE,
     CHUNKED,
     CLOSE,
     CLOSE_ALONE,
@@ -129,6 +131,17 @@ class RequestHead:
             if line.kind == kind:
                 return line.value
         return None
+
+    def preferences(self) -> tuple[bytes | None, bytes | None]:
+        """The first values of `Accept` and `Accept-Language`, None without one."""
+        accept: bytes | None = None
+        accept_language: bytes | None = None
+        for line in self.lines:
+            if line.kind == ACCEPT and accept is None:
+                accept = line.value
+            elif line.kind == ACCEPT_LANGUAGE and accept_language is None:
+                accept_language = line.value
+        return accept, accept_language
 
     def values(self, kind: int) -> list[bytes]:
         """The values of all lines of a kind."""

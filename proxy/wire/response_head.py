@@ -33,6 +33,12 @@ _LONGEST_STATUS_LINE: Final = 64
 """Bytes of a status line that is kept."""
 
 _status_lines: Final[Recent[bytes, tuple[int, bytes]]] = Recent(64)
+
+MOST_HEADS: Final = 512
+LONGEST_HEAD: Final = 1024
+"""Bytes of a head that is kept whole, and how many are, in each of two generations."""
+
+_heads: Final["Recent[bytes, ResponseHead]"] = Recent(MOST_HEADS)
 _FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
 
 
@@ -54,12 +60,16 @@ class ResponseHead:
     upstream connection may be used again, once the body has ended by itself. `upgrade`: the
     protocols that it changes to (101) or asks for (426), when `Connection` names the field.
     `connection_names`: the lower-case names in `Connection`.
+
+    A head whose lines all repeat may be that of many responses: nothing in it changes but
+    `forwarded`, what has been made of it (see `proxy.wire.fields`); None for others.
     """
 
     __slots__ = (
         "_fields",
         "chunked",
         "connection_names",
+        "forwarded",
         "keep_alive",
         "length",
         "lines",
@@ -90,6 +100,7 @@ class ResponseHead:
         self.keep_alive = keep_alive
         self.upgrade = upgrade
         self.connection_names = connection_names
+        self.forwarded: dict[tuple[bool, bool], bytes] | None = None
         self._fields: list[Field] | None = None
 
     @property
@@ -119,6 +130,9 @@ def whole_response_head(data: bytes, max_bytes: int) -> tuple[ResponseHead, int]
     if end < 0:
         return None
     section = data[:end]
+    kept = _heads.find(section)
+    if kept is not None:
+        return kept, end + 4
     pieces = section.split(b"\r\n")
     # As in `whole_request_head`: nothing within a piece but text.
     if len(section.translate(None, TEXT_BYTES)) != 2 * (len(pieces) - 1):
@@ -128,7 +142,11 @@ def whole_response_head(data: bytes, max_bytes: int) -> tuple[ResponseHead, int]
     if known is None or len(pieces) > MAX_FIELDS:
         return None
     head = _usual_head(known[0], known[1], pieces)
-    return None if head is None else (head, end + 4)
+    if head is None:
+        return None
+    if head.forwarded is not None and end <= LONGEST_HEAD:
+        _heads.keep(section, head)
+    return head, end + 4
 
 
 class ResponseHeadReader:
@@ -206,10 +224,12 @@ def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead
     length: int | None = None
     chunked = False
     names = NO_NAMES
+    all_known = True
     known = RESPONSE_LINES.known
     for piece in pieces:
         line = known.get(piece)
         if line is None:
+            all_known = False
             line = RESPONSE_LINES.read(piece)
             if line is None:
                 return None
@@ -232,7 +252,10 @@ def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead
     if (status < 200 or status == 204) and (chunked or length):
         return None
     keep_alive = names is not CLOSE_ALONE
-    return ResponseHead(status, reason, (1, 1), lines, length, chunked, keep_alive, None, names)
+    head = ResponseHead(status, reason, (1, 1), lines, length, chunked, keep_alive, None, names)
+    if all_known:
+        head.forwarded = {}
+    return head
 
 
 def _response_head(head: bytes) -> ResponseHead:

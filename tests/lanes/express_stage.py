@@ -115,8 +115,8 @@ class FakeConnection:
         self._upstream = upstream
         self._early = early
 
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
-        self.transport.set_protocol(protocol)
+    def hand_over(self, protocol: UpstreamLink) -> bytes:
+        self.transport.set_protocol(cast("asyncio.Protocol", protocol))
         return self._early
 
     def release(self, *, reusable: bool) -> None:
@@ -129,8 +129,9 @@ class FakeConnection:
 
     @property
     def link(self) -> UpstreamLink:
-        assert isinstance(self.transport.protocol, UpstreamLink)
-        return self.transport.protocol
+        link: object = self.transport.protocol
+        assert isinstance(link, UpstreamLink)
+        return link
 
 
 class FakeUpstream(Upstream):
@@ -238,7 +239,7 @@ class Stage:
         line = Line(peername=("192.0.2.1", 50000))
         self.lines.append(line)
         connection = self.lane()
-        line.set_protocol(connection)
+        line.set_protocol(cast("asyncio.Protocol", connection))
         connection.connection_made(line)
         return line
 
@@ -304,8 +305,9 @@ async def stage(directory: Path, *, listener: str = "", upstream: str = "") -> A
 
 def protocol_of(line: FakeTransport) -> ExpressConnection:
     """The express connection that a client's transport belongs to."""
-    assert isinstance(line.protocol, ExpressConnection)
-    return line.protocol
+    connection: object = line.protocol
+    assert isinstance(connection, ExpressConnection)
+    return connection
 
 
 def expire(deadline: Deadline) -> None:

@@ -1,6 +1,9 @@
 """A transport that records, and fails on what a real one must not be asked."""
 
 import asyncio
+from typing import cast
+
+_TOLD = ("data_received", "eof_received", "connection_lost", "pause_writing", "resume_writing")
 
 
 class FakeTransport(asyncio.Transport):
@@ -27,11 +30,13 @@ class FakeTransport(asyncio.Transport):
     # ------------------------------------------------------------ of a transport
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
+        # A compiled class can't have asyncio's for its base, but must know all that it knows.
+        for name in _TOLD:
+            assert callable(getattr(protocol, name)), name
         assert not self.lost
         # Who takes over can't know whether reading is paused.
         self._taken_over = self.protocol is not None
-        self.protocol = protocol
+        self.protocol = cast("asyncio.Protocol", protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         assert self.protocol is not None

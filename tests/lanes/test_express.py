@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.lanes.express_exchange import ExpressExchange
+from proxy.lanes.full_downstream import DownstreamConnection
 from tests.lanes.express_stage import ROUTES, protocol_of, stage, turn
 from tests.lanes.listening import listening
 from tests.support.origin import Peer, RawOrigin, answering, ok
@@ -66,7 +67,6 @@ async def test_who_waits_for_a_place_is_dismissed_before_it_becomes_free(tmp_pat
 async def test_one_that_can_t_be_given_up_does_not_spare_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FINDING: a fault in one answer ends the round: the others, on the full lane as well, stay."""
     broken: list[ExpressExchange] = []
     give_up = ExpressExchange.give_up
 
@@ -146,3 +146,26 @@ async def test_what_was_handed_off_goes_on_as_usual(tmp_path: Path, unusual: byt
             assert (await client.read_response()).status == 200
         assert lane.listener.connections == len(lane.clients()) == 1
         assert lane.services.connections == 1
+
+
+async def test_a_head_that_was_late_is_late_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is handed a late head starts a timer for it, as for any other."""
+    ended: list[DownstreamConnection] = []
+    end_head = DownstreamConnection.end_head
+
+    def count(connection: DownstreamConnection) -> None:
+        ended.append(connection)
+        end_head(connection)
+
+    monkeypatch.setattr(DownstreamConnection, "end_head", count)
+    async with (
+        RawOrigin(answering(ok())) as origin,
+        listening(origin.url, tmp_path, listener="timeouts: {head: 50ms}", express=True) as lane,
+        RawClient(lane.port) as client,
+    ):
+        await client.send(GET[:10])
+        assert (await client.read_response()).status == 408
+        await asyncio.sleep(0.15)
+        assert len(ended) == 1

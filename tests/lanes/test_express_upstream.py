@@ -250,6 +250,20 @@ async def test_interim_responses_end_some_time(tmp_path: Path) -> None:
         assert it.is_at_rest()
 
 
+async def test_interim_responses_wait_for_a_client_that_takes_nothing(tmp_path: Path) -> None:
+    """`MOST_INTERIM_RESPONSES` heads of `MAX_HEAD_BYTES` are 8 MiB."""
+    async with stage(tmp_path) as it:
+        client, upstream = await _asked(it)
+        client.fill()
+        upstream.transport.receive(INTERIM)
+        assert not upstream.transport.is_reading()
+        client.drain()
+        upstream.transport.receive(ok())
+        assert statuses(client.sent()) == [103, 200]
+        _leave(client)
+        assert it.is_at_rest(resting=1)
+
+
 async def test_the_next_response_may_have_as_many_interim_ones(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         client, upstream = await _asked(it, GET + GET)
@@ -372,6 +386,6 @@ async def test_a_fault_while_a_response_is_read_is_a_500_that_is_logged(
         upstream.transport.receive(ok())
         assert statuses(client.sent()) == [500]
         assert upstream.released
-        assert it.errors.take() == ["proxy.lanes.express_upstream"]
+        assert it.errors.take() == ["proxy.lanes.express_exchange"]
         _leave(client)
         assert it.is_at_rest()

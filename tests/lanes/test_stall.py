@@ -24,10 +24,13 @@ class Watched:
         clock: Callable[[], float] = self.loop.clock
         monkeypatch.setattr(stall, "monotonic", clock)
         self.wheel = DeadlineWheel(cast("asyncio.AbstractEventLoop", self.loop), clock)
-        self.watch = StallWatch(self.wheel, self.transport, self._stalled)
+        self.watch = StallWatch(self.wheel, self._stalled)
 
     def _stalled(self) -> None:
         self.calls += 1
+
+    def begin(self, patience: float) -> None:
+        self.watch.begin(self.transport, patience)
 
     def take(self, size: int) -> None:
         assert self.transport.unsent is not None
@@ -43,7 +46,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 
 def test_who_takes_nothing_has_stalled_once(watched: Watched) -> None:
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.wait(4.99)
     assert watched.calls == 0
     watched.wait(0.1)
@@ -53,7 +56,7 @@ def test_who_takes_nothing_has_stalled_once(watched: Watched) -> None:
 
 
 def test_one_byte_in_time_is_enough_each_time(watched: Watched) -> None:
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     for _ in range(10):
         watched.wait(4.9)
         watched.take(1)
@@ -63,12 +66,12 @@ def test_one_byte_in_time_is_enough_each_time(watched: Watched) -> None:
 
 
 def test_who_takes_enough_is_watched_no_longer(watched: Watched) -> None:
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.wait(4.0)
     watched.watch.end()
     watched.wait(100.0)
     assert watched.calls == 0
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.wait(4.0)
     assert watched.calls == 0
     watched.wait(2.0)
@@ -76,11 +79,11 @@ def test_who_takes_enough_is_watched_no_longer(watched: Watched) -> None:
 
 
 def test_a_buffer_that_was_filled_anew_meanwhile_is_no_standstill(watched: Watched) -> None:
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.wait(3.0)
     watched.watch.end()
     watched.transport.unsent = 200_000
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.wait(4.0)
     assert watched.calls == 0
 
@@ -94,7 +97,7 @@ def test_without_a_full_buffer_nothing_is_watched(watched: Watched) -> None:
 
 
 def test_once_closed_it_is_forgotten(watched: Watched) -> None:
-    watched.watch.begin(5.0)
+    watched.watch.begin(watched.transport, 5.0)
     watched.watch.close()
     assert not any(watched.wheel._slots.values())
     watched.wait(100.0)

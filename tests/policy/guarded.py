@@ -8,6 +8,7 @@ from proxy.policy.engine import Engine
 from proxy.policy.keys import KeyKind, KeySource
 from proxy.policy.reasons import RETRY_LATER, Reason
 from proxy.policy.request import Fields, Request
+from proxy.policy.rules import Rules
 from proxy.policy.snapshot import (
     ConcurrencySpec,
     LimitSpec,
@@ -129,17 +130,21 @@ class Call:
         self._engine.settle(self.verdict, Completion(status, 0.1, 0.01), now)
 
 
-class Guarded(Engine):
+class Guarded:
     """An engine whose clock is the `now` of each call. `jitter` is what `Retry-After` is drawn
     with.
     """
 
     def __init__(self, rules: Snapshot, now: float = 0.0) -> None:
         self.jitter = 0.0
-        super().__init__(rules, now, lambda: self.jitter)
+        self.engine = Engine(rules, now, lambda: self.jitter)
+
+    @property
+    def rules(self) -> Rules:
+        return self.engine.rules
 
     def ask(self, now: float, path: str = "/", **more: object) -> Call:
-        return Call(self, request(path, **more), now)  # type: ignore[arg-type]
+        return Call(self.engine, request(path, **more), now)  # type: ignore[arg-type]
 
     def admits(self, now: float, path: str = "/", **more: object) -> bool:
         """Whether a request is forwarded; it is over at once."""
@@ -149,8 +154,8 @@ class Guarded(Engine):
         return forwarded
 
     def reload(self, rules: Snapshot, now: float) -> None:
-        *_, built = self.build(rules)
-        self.swap(built, now)
+        *_, built = self.engine.build(rules)
+        self.engine.swap(built, now)
 
     def concurrency(self, name: str) -> ConcurrencyLimiter:
         limiter = self.rules.limits[name].limiter

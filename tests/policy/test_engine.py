@@ -127,8 +127,8 @@ def test_an_answer_without_a_range_tells_no_time() -> None:
 def test_what_fails_upstream_gets_its_time_from_the_answer_s_range_alone() -> None:
     engine = Guarded(snapshot())
     engine.jitter = 0.25
-    assert engine.retry_after(ANSWERS[Reason.UPSTREAM_ERROR]) == 3
-    assert engine.retry_after(ANSWERS[Reason.BAD_REQUEST]) is None
+    assert engine.engine.retry_after(ANSWERS[Reason.UPSTREAM_ERROR]) == 3
+    assert engine.engine.retry_after(ANSWERS[Reason.BAD_REQUEST]) is None
 
 
 def test_a_request_that_one_limit_refuses_takes_nothing_of_the_others() -> None:
@@ -249,7 +249,7 @@ def test_a_route_s_longest_body_goes_before_the_listener_s() -> None:
 
 def test_nothing_new_is_admitted_while_draining() -> None:
     engine = Guarded(snapshot(rate("limit", 1)))
-    engine.draining = True
+    engine.engine.draining = True
     call = engine.ask(0.0)
     assert (call.state, call.reason) == (State.REFUSE, Reason.DRAINING)
     assert engine.counts("limit") == (0, 0, 0)
@@ -258,9 +258,9 @@ def test_nothing_new_is_admitted_while_draining() -> None:
 @pytest.mark.parametrize("reason", sorted(REQUEST_AT_FAULT))
 def test_what_is_no_request_is_counted_as_unmatched(reason: Reason) -> None:
     engine = Guarded(snapshot())
-    verdict = engine.reject(FRONT, reason, 0.0)
+    verdict = engine.engine.reject(FRONT, reason, 0.0)
     assert (verdict.state, verdict.reason) == (State.REFUSE, reason)
-    engine.settle(verdict, Completion(reason.status, 0.0, 0.0), 0.0)
+    engine.engine.settle(verdict, Completion(reason.status, 0.0, 0.0), 0.0)
     assert engine.rules.routes[UNMATCHED].refused[reason] == 1
 
 
@@ -295,7 +295,7 @@ def test_parameters_of_all_readings_are_there_to_count_by() -> None:
     assert call.state is State.FORWARD
     assert not engine.admits(0.0, "/y/5/4", client="192.0.2.9")
     about = request("/x/1/2", other_paths=("/y/3/4",))
-    engine.decide(FRONT, about, 0.0, lambda: None)
+    engine.engine.decide(FRONT, about, 0.0, lambda: None)
     assert about.parameters == {"id": "1", "one": "2", "item": "4"}
 
 
@@ -318,7 +318,7 @@ def test_every_request_is_counted_once_by_what_became_of_it() -> None:
     assert counters.in_flight == 3
     answered.settle(0.1)
     completion = Completion(502, 0.1, 0.0, Reason.UPSTREAM_ERROR)
-    engine.settle(failed.verdict, completion, 0.1)
+    engine.engine.settle(failed.verdict, completion, 0.1)
     left.settle(0.1, status=0)
     refused.settle(0.1, status=429)
     assert (counters.forwarded, counters.abandoned, counters.in_flight) == (1, 1, 0)

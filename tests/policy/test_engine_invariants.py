@@ -126,7 +126,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(draining=st.booleans())
     def drain(self, draining: bool) -> None:
-        self.engine.draining = draining
+        self.engine.engine.draining = draining
 
     def _waiting(self) -> list[Call]:
         return [each for each in self.live if each.state is State.WAIT]

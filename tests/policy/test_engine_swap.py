@@ -11,10 +11,10 @@ from tests.policy.guarded import CLIENT, Guarded, concurrency, pace, rate, snaps
 def test_nothing_is_in_force_before_the_swap() -> None:
     engine = Guarded(snapshot(rate("limit", 1)))
     engine.ask(0.0)
-    *_, built = engine.build(snapshot(rate("limit", 1, burst=9), rate("more", 1)))
+    *_, built = engine.engine.build(snapshot(rate("limit", 1, burst=9), rate("more", 1)))
     assert not engine.admits(0.0)
     assert "more" not in engine.rules.limits
-    engine.swap(built, 0.0)
+    engine.engine.swap(built, 0.0)
     assert engine.admits(0.0)
 
 

@@ -14,9 +14,9 @@ def test_a_thousand_routes_are_built_in_small_steps() -> None:
     routes = {f"r{number}": [f"l{number}"] for number in range(1000)}
     limits = [rate(f"l{number}", 1) for number in range(1000)]
     engine = Guarded(snapshot())
-    steps = list(engine.build(snapshot(*limits, routes=routes)))
+    steps = list(engine.engine.build(snapshot(*limits, routes=routes)))
     assert len(steps) > 100
-    engine.swap(steps[-1], 0.0)
+    engine.engine.swap(steps[-1], 0.0)
     assert engine.ask(0.0, "/r999").verdict.guard.route == "r999"
 
 

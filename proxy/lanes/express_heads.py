@@ -1,0 +1,36 @@
+"""Heads as they come in on the express lane: nearly always whole, sometimes in pieces."""
+
+from proxy.wire.request_head import RequestHead, RequestHeadReader, whole_request_head
+
+
+class Heads:
+    """Reads one head after the other. `begun`: the bytes of one that is not complete yet."""
+
+    __slots__ = ("_reader", "begun")
+
+    def __init__(self) -> None:
+        self._reader: RequestHeadReader | None = None
+        self.begun = bytearray()
+
+    def read(self, data: bytes, max_bytes: int) -> tuple[RequestHead, bytes] | None:
+        """The head that is complete with `data`, and what follows it; None when it goes on.
+
+        Raises BadMessage; `begun` then holds all of it.
+        """
+        reader = self._reader
+        if reader is None:
+            found = whole_request_head(data, max_bytes)
+            if found is not None:
+                head, end = found
+                return head, data[end:]
+            reader = self._reader = RequestHeadReader(max_bytes)
+        self.begun += data
+        whole = reader.feed(data)
+        if whole is None:
+            return None
+        self._reader = None
+        return whole, reader.rest
+
+    def forget(self) -> None:
+        """The head that was read in pieces has been dealt with."""
+        self.begun = bytearray()

@@ -1,0 +1,91 @@
+"""The body of a request on the express lane."""
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.lanes.byte_queue import HIGH_WATER_BYTES
+from proxy.lanes.express_upstream import UpstreamLink
+
+if TYPE_CHECKING:
+    from proxy.lanes.express_downstream import ExpressConnection
+
+
+class Upload:
+    """A body of known length on its way upstream, under flow control.
+
+    `left` are the bytes that the client has not sent yet, `passed_on` those that went upstream.
+    What comes before there is a connection is held, up to `HIGH_WATER_BYTES` and one read.
+    """
+
+    __slots__ = ("_downstream", "_held", "_refused", "_since", "_waited", "left", "passed_on")
+
+    def __init__(self, downstream: "ExpressConnection", length: int) -> None:
+        self.left = length
+        self.passed_on = 0
+        self._downstream = downstream
+        self._held = bytearray()
+        # Whether the upstream has said its last before it had all.
+        self._refused = False
+        # Since when we wait for the client (0.0: we don't), and how long we have in all.
+        self._since = 0.0
+        self._waited = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the upstream has got all of it."""
+        return not self.left and not self._refused
+
+    def begin(self) -> bytes:
+        """What was held, which goes upstream with the head."""
+        held = bytes(self._held)
+        self._held.clear()
+        self.passed_on = len(held)
+        return held
+
+    def take(self, data: bytes, link: UpstreamLink | None) -> bool:
+        """Passes `data`, of what is left, on; True when no more will go upstream.
+
+        Raises nothing when the upstream takes no more: the answer may be on its way.
+        """
+        self.left -= len(data)
+        if link is None:
+            self._held += data
+            if len(self._held) > HIGH_WATER_BYTES:
+                self._downstream.pause_reading()
+            return False
+        now = monotonic()
+        if self._since:
+            self._waited += now - self._since
+            self._since = 0.0
+        self.passed_on += len(data)
+        if not link.send(data):
+            self._refused = True
+        if self._refused or not self.left:
+            self._downstream.patience.clear()
+            return True
+        self.go_on(link, now)
+        return False
+
+    def go_on(self, link: UpstreamLink, now: float) -> None:
+        """Waits for more, from the client, or else until `link` has room for it."""
+        if not self.left:
+            return
+        if link.writing_paused:
+            self._downstream.patience.clear()
+            self._downstream.pause_reading()
+        else:
+            self._downstream.resume_reading()
+            self._expect(now)
+
+    def _expect(self, now: float) -> None:
+        """Waits for a client that must keep up a least rate.
+
+        As in Apache's mod_reqtimeout: a grace, and a second more for every so many bytes. Only
+        the time in which we wait for the client counts. Whatever it has earned, it is never
+        silent for longer than the grace.
+        """
+        self._since = now
+        listener = self._downstream.rules()
+        earned = self.passed_on / listener.min_body_bytes_per_second
+        grace = listener.timeouts.body
+        self._downstream.patience.set(now + min(grace, grace + earned - self._waited))
