@@ -8,6 +8,10 @@ MOST_BYTES = 4 * 1024 * 1024
 """What waits to be written, and as much again that is being written: 20,000 usual lines, or 500 of
 the longest that a client can cause."""
 
+GATHER_SECONDS = 0.02
+"""What comes so soon after a line is written with it: to wake a thread for each of hundreds a
+second, which then asks for the interpreter's lock, slows traffic by a twentieth."""
+
 
 class LogOutput:
     """Writes lines to `descriptor` in a thread of its own; `put` never waits.
@@ -24,7 +28,7 @@ class LogOutput:
         # Reentrant, as garbage that is collected inside of `put` may have something to log.
         self._lock = threading.RLock()
         self._some = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         # A daemon, as a write to a full pipe can't be interrupted and must not keep the process.
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -41,7 +45,7 @@ class LogOutput:
         """Write `line`, without its line end, sooner or later. Callable from any thread."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         with self._lock:
-            if self._closing or len(data) > self._room:
+            if self._closing.is_set() or len(data) > self._room:
                 self.dropped += 1
                 return
             self._lines.append(data)
@@ -51,13 +55,14 @@ class LogOutput:
 
     def close(self, timeout: float = 1.0) -> None:
         """Write what is left, for `timeout` seconds at most. Later lines are dropped."""
-        self._closing = True
+        self._closing.set()
         self._some.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
         while True:
             self._some.wait()
+            self._closing.wait(GATHER_SECONDS)
             self._some.clear()
             with self._lock:
                 lines, self._lines, self._room = self._lines, [], self._most_bytes
@@ -65,7 +70,7 @@ class LogOutput:
                 self._write(b"".join(lines))
             except OSError:
                 self.dropped += len(lines)
-            if self._closing and not self._lines:
+            if self._closing.is_set() and not self._lines:
                 return
 
     def _write(self, data: bytes) -> None:
