@@ -3,7 +3,7 @@
 # (requests a second) and DURATION (seconds) say what `make flood` asks for in turn.
 
 .DEFAULT_GOAL := help
-.PHONY: help run flood test lint bench browser bench-tools clean
+.PHONY: help run flood test test-compiled lint wheel bench browser bench-tools clean
 
 PYTHON ?=
 SHOP := http://127.0.0.1:8080
@@ -12,7 +12,7 @@ RATE ?= 2000
 DURATION ?= 20
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 run: .venv/.run ## the demo shop behind Plan B; UPSTREAM=http://host:port puts your own app there
 	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/own-app.yaml; \
@@ -24,12 +24,19 @@ flood: .venv/.run ## send what `make run` started far too many requests (URLS, R
 test: .venv/.dev browser ## all tests
 	@.venv/bin/python -m pytest
 
+# In a folder without the sources: `import proxy` there is what is installed.
+test-compiled: .venv-compiled/.made ## the tests of what is compiled, on the compiled wheel
+	@cd .venv-compiled/tree && ../bin/python -m pytest tests/test_version.py \
+	    tests/policy tests/wire tests/lanes tests/parity tests/scenarios
+
 lint: .venv/.dev ## style, format, strict types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-bench: bench-tools ## beside nginx, HAProxy and Envoy, into tests/bench/RESULTS.md; about 12 minutes
+wheel: dist/.compiled ## a compiled wheel into dist/; takes a C compiler and a minute
+
+bench: bench-tools .venv-compiled/.made ## beside nginx, HAProxy and Envoy, into tests/bench/RESULTS.md; about 12 minutes
 	@.venv/bin/python -m tests.bench.compare
 	@.venv/bin/python -m tests.bench.reload
 	@.venv/bin/python -m tests.bench.decision
@@ -43,7 +50,7 @@ bench-tools: .venv/.bench ## install what the benchmarks need: nginx, HAProxy, w
 	$(call need,wrk,wrk)
 
 clean: ## remove everything that make made
-	@rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-compiled dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A .venv without this mark was left half made, by Debian's python3 without python3-venv for one.
@@ -76,6 +83,32 @@ clean: ## remove everything that make made
 .venv/.bench: .venv/.made pyproject.toml
 	$(call install,.[bench],Plan B and what its benchmarks need)
 	@touch .venv/.run $@
+
+.venv/.build: .venv/.made
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check 'build>=1.2'
+	@touch $@
+
+# By way of the sdist, as `build` does: compiled here, the modules would lie beside their sources,
+# and be imported in their place ever after.
+dist/.compiled: .venv/.build pyproject.toml README.md \
+    $(wildcard proxy/*.py proxy/*/*.py proxy/*/*.html proxy/*/pages/*)
+	$(call need,cc gcc clang,gcc)
+	@echo "Compiling: a minute" >&2
+	@rm -f dist/planb-*
+	@HATCH_BUILD_HOOKS_ENABLE=1 .venv/bin/python -m build --quiet --outdir dist || { \
+	    echo "The wheel could not be built; the reason stands above. For Python.h: sudo apt install python3-dev" >&2; exit 1; }
+	@touch $@
+
+# Links, so that the tests find all they need but the sources. The last line proves that, and that
+# what they do find is compiled.
+.venv-compiled/.made: dist/.compiled
+	@echo "Installing the compiled Plan B into .venv-compiled" >&2
+	@rm -rf .venv-compiled && .venv/bin/python -m venv .venv-compiled
+	@.venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "$$(echo dist/planb-*.whl)[dev]"
+	@mkdir .venv-compiled/tree && cd .venv-compiled/tree && ln -s ../../tests ../../config ../../pyproject.toml .
+	@cd .venv-compiled/tree && ../bin/python -m proxy --version | grep ', compiled$$'
+	@touch $@
 
 # $(call install,WHAT,NAME): WHAT from this folder, editable, into .venv; NAME is for people.
 define install

@@ -4,9 +4,10 @@ import argparse
 import os
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from proxy.version import version_text
 
 if TYPE_CHECKING:
     from proxy.rules.problems import RulesError
@@ -36,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="planb",
         description="A reverse-proxy sidecar that keeps a shop alive under far too much load.",
     )
-    parser.add_argument("--version", action="version", version=f"planb {version('planb')}")
+    parser.add_argument("--version", action="version", version=f"planb {version_text()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the sidecar on a rules file")
     run.add_argument("file", type=Path, metavar="FILE", help="the rules, YAML")

@@ -11,7 +11,6 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
@@ -29,6 +28,7 @@ from proxy.policy.snapshot import Snapshot, UpstreamSpec
 from proxy.readings import Readings, Recorder
 from proxy.rules.apart import load_apart
 from proxy.rules.load import load
+from proxy.version import version_text
 
 log = logging.getLogger("planb")
 
@@ -222,7 +222,7 @@ class _Sidecar:
         app = admin_app(
             self._readings,
             reloader,
-            version("planb"),
+            version_text(),
             lambda: self._output.dropped,
             lambda: self._rules.admin.token,
         )

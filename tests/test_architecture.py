@@ -48,6 +48,7 @@ RULES: dict[str, Rule | None] = {
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "readings": EVERYTHING,  # shows lanes and engine to ops, which must not know the lanes
+    "version": Rule(),
     # The parts.
     "policy": Rule(parts=_names("policy"), without=OUTSIDE_WORLD),
     "wire": Rule(

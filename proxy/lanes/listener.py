@@ -13,7 +13,6 @@ from proxy.lanes.services import Services
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion
-from proxy.wire.answer import render
 from proxy.wire.negotiation import choose_form
 
 BACKLOG = 4096
@@ -131,7 +130,7 @@ class TurnAway(asyncio.Protocol):
         verdict = engine.reject(self._listener, Reason.CONNECTIONS, now)
         answer = verdict.guard.answers[Reason.CONNECTIONS]
         transport.write(
-            render(
+            self._services.prepared.render(
                 answer,
                 choose_form(answer, FOR_BROWSERS, None),
                 date=self._services.date(),

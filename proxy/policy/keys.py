@@ -43,6 +43,10 @@ class KeySource:
     def __post_init__(self) -> None:
         object.__setattr__(self, "raw_name", self.name.encode())
 
+    def __reduce__(self) -> tuple[type["KeySource"], tuple[KeyKind, str]]:
+        """For `pickle`, which sees no attributes of a compiled class."""
+        return KeySource, (self.kind, self.name)
+
     def key(self, request: Request) -> bytes:
         """The key of `request`: at most `LONGEST_KEY_BYTES` + 1 bytes.
 

@@ -150,7 +150,9 @@ class ChunkedDecoder:
             if self._remaining is None:
                 position = self._take_size(data, position)
             elif self._remaining > 0:
-                piece = data[position : position + self._remaining]
+                # A slice of all is the same object, but a copy where this is compiled.
+                whole = position == 0 and size <= self._remaining
+                piece = data if whole else data[position : position + self._remaining]
                 pieces.append(piece)
                 position += len(piece)
                 self._remaining -= len(piece)

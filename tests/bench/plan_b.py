@@ -1,14 +1,16 @@
-"""Plan B with the rule set, on one lane or the other."""
+"""Plan B with the rule set: as it comes, compiled, or on its full lane."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from tests.bench.machine import PROXY_CORE, affordable_connections, pinned
 from tests.bench.rule_set import GENEROUS, ROUTES, SAMPLED_ONE_IN, TIGHT
 from tests.bench.server_process import Running
-from tests.support.planb import PlanB
+from tests.support.planb import PLANB, PlanB
 
+COMPILED = Path(__file__).parents[2] / ".venv-compiled/bin/planb"
+"""The command of the compiled wheel, where `make` installs it."""
 _SMALL_PAGE = Path(__file__).with_name("small_page.html")
 _RULES = """
 version: 1
@@ -46,6 +48,13 @@ async def express_lane(directory: Path, upstream_port: int) -> AsyncIterator[Run
 
 
 @contextlib.asynccontextmanager
+async def compiled(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
+    """The compiled wheel."""
+    async with _plan_b(directory, rules(upstream_port), (str(COMPILED),)) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
 async def full_lane(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
     """Plan B with `express: false`."""
     async with _plan_b(directory, rules(upstream_port, express=False)) as running:
@@ -77,7 +86,17 @@ def rules(
 
 
 @contextlib.asynccontextmanager
-async def _plan_b(directory: Path, rules_text: str) -> AsyncIterator[Running]:
-    planb = PlanB(rules_text, directory, prefix=pinned(PROXY_CORE))
+async def _plan_b(
+    directory: Path, rules_text: str, command: Sequence[str] = PLANB
+) -> AsyncIterator[Running]:
+    # What is installed must not find this folder's sources first.
+    environment = {} if command is PLANB else {"PYTHONPATH": ""}
+    planb = PlanB(
+        rules_text,
+        directory,
+        environment=environment,
+        prefix=pinned(PROXY_CORE),
+        command=command,
+    )
     async with planb:
         yield Running(planb.port("storefront"), planb.pid)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.bench.cases import CASES
-from tests.bench.contenders import FULL_LANE, PLANB
+from tests.bench.contenders import FULL_LANE, PLANB, PLANB_COMPILED
 from tests.bench.results import NO_PROXY, Results, median_wait
 
 _COLOURS = {
@@ -16,6 +16,7 @@ _COLOURS = {
     "haproxy": "#4f7cac",
     "envoy": "#9a6fb0",
     PLANB: "#d1495b",
+    PLANB_COMPILED: "#8f1d36",
     FULL_LANE: "#e8a5ad",
 }
 

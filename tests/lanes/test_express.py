@@ -9,6 +9,7 @@ from proxy.lanes.express_exchange import ExpressExchange
 from proxy.lanes.full_downstream import DownstreamConnection
 from tests.lanes.express_stage import ROUTES, protocol_of, stage, turn
 from tests.lanes.listening import listening
+from tests.support.build import interpreted_only
 from tests.support.origin import Peer, RawOrigin, answering, ok
 from tests.support.raw_client import RawClient, request_head
 
@@ -64,6 +65,7 @@ async def test_who_waits_for_a_place_is_dismissed_before_it_becomes_free(tmp_pat
         assert it.is_at_rest()
 
 
+@interpreted_only
 async def test_one_that_can_t_be_given_up_does_not_spare_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from tests.lanes.express_stage import (
     statuses,
     turn,
 )
+from tests.support.build import interpreted_only
 from tests.support.origin import ok
 from tests.support.raw_client import request_head
 
@@ -423,6 +424,7 @@ def _broken(*_: object, **__: object) -> bytes:
     raise RuntimeError("broken")
 
 
+@interpreted_only
 @pytest.mark.parametrize("fault", ["as_request", "own_answer", "settle"])
 async def test_a_fault_before_there_is_an_exchange_cuts_the_connection_and_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
@@ -438,6 +440,7 @@ async def test_a_fault_before_there_is_an_exchange_cuts_the_connection_and_is_lo
         assert it.errors.take() == ["proxy.lanes.express_downstream"]
 
 
+@interpreted_only
 async def test_a_refusal_that_can_t_be_rendered_is_settled_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from tests.lanes.express_arrivals import (
     woken,
 )
 from tests.lanes.express_stage import Stage, expire, stage, statuses, turn
+from tests.support.build import interpreted_only
 
 
 def _broken(*_: object, **__: object) -> bytes:
@@ -107,6 +108,7 @@ def _label(fault: Fault) -> str:
     return f"{fault.name}-{fault.arrive.__name__}-{fault.show.__name__}"
 
 
+@interpreted_only
 @pytest.mark.parametrize("fault", FAULTS, ids=_label)
 async def test_a_fault_of_our_own_is_a_500_or_a_cut_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault

@@ -11,6 +11,9 @@ from proxy.lanes.express_downstream import ExpressConnection
 from proxy.lanes.express_upload import Upload
 from proxy.lanes.express_upstream import UpstreamLink
 from proxy.policy.snapshot import ListenerSpec, ListenerTimeouts
+from tests.support.build import interpreted_only
+
+pytestmark = interpreted_only
 
 RULES = ListenerSpec(
     "storefront",

@@ -10,6 +10,7 @@ from proxy.lanes.express_upstream import UpstreamLink
 from proxy.lanes.response_feed import MAX_HEAD_BYTES, MOST_INTERIM_RESPONSES
 from proxy.policy.reasons import Reason
 from tests.lanes.express_stage import FakeConnection, Line, Stage, expire, stage, statuses, turn
+from tests.support.build import interpreted_only
 from tests.support.origin import chunked, ok
 from tests.support.raw_client import request_head
 
@@ -374,6 +375,7 @@ async def test_an_upstream_that_takes_nothing_is_given_up(tmp_path: Path) -> Non
         assert it.is_at_rest()
 
 
+@interpreted_only
 async def test_a_fault_while_a_response_is_read_is_a_500_that_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
