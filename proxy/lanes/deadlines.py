@@ -22,7 +22,6 @@ class Deadline:
 
     Both cost an assignment: nothing is scheduled while a moment no later is waited for already,
     and when that comes there is another look. Times are monotonic seconds. `close` it at the end.
-    `at` may be assigned to put off what is set.
     """
 
     __slots__ = ("_due", "_looks_at", "_slot", "_wheel", "at")

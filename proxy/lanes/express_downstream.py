@@ -36,13 +36,19 @@ logger = logging.getLogger(__name__)
 class ExpressConnection:
     """A client's connection to a listener, as long as it asks for nothing unusual.
 
-    An asyncio protocol in all but its base class, which a compiled class can't have.
+    An asyncio protocol in all but its base class, which mypyc lets no compiled class have.
 
     A refusal is written within the `data_received` that completed the head. What is to be
     forwarded gets an `ExpressExchange`. What is unusual (`is_unusual`), malformed or too slow a
     head goes to the full lane with the whole connection: undecided, while no response is in
     flight, with all bytes that were not answered yet, and for good.
     """
+
+    __slots__ = (
+        "_ahead", "_exchange", "_heads", "_left", "_phase", "_reading_paused", "_stall", "client",
+        "lane", "listener", "loop", "patience", "refusals", "services", "transport",
+        "writing_paused",
+    )  # fmt: skip
 
     def __init__(self, lane: "ExpressLane") -> None:
         self.lane = lane
@@ -56,7 +62,9 @@ class ExpressConnection:
         self.client = Client("")
         self._phase = HEAD
         self._heads = Heads()
-        # What came before its time: the next requests, pipelined.
+        # What came before its time: the next requests, pipelined. Who leaves the phase HEAD, or
+        # puts something here while in it, sees to it that `_go_on_ahead` is called: `proceed` and
+        # `_take_heads` by the event loop, `resume_writing` where the client takes no answers.
         self._ahead = bytearray()
         self._exchange: ExpressExchange | None = None
         self._reading_paused = False
@@ -76,7 +84,7 @@ class ExpressConnection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         name = transport.get_extra_info("peername")
         self.client = Client(name[0] if isinstance(name, tuple) else "")
-        self._await_head()
+        self.patience.set(monotonic() + self.rules().timeouts.idle)
 
     def data_received(self, data: bytes) -> None:
         """Of asyncio's protocol."""
@@ -100,8 +108,10 @@ class ExpressConnection:
 
         Its transport would not be lost before it has taken what is unsent, which it may never do.
         """
-        self._abandon("the client left")
-        self._end().close()
+        try:
+            self._abandon("the client left")
+        finally:
+            self._end().close()
 
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the client takes its answers more slowly than they come."""
@@ -114,9 +124,9 @@ class ExpressConnection:
         self._stall.end()
         try:
             if self._exchange is not None:
-                self._exchange.download_on()
+                self._exchange.client_has_room()
             else:
-                self._go_on()
+                self._go_on_ahead()
         except Exception:
             self._fault()
 
@@ -148,10 +158,10 @@ class ExpressConnection:
             self.patience.set(monotonic() + LONGEST_DISCARD)
             return
         self._phase = HEAD
-        self._await_head()
+        self.patience.set(monotonic() + self.rules().timeouts.idle)
         if self._ahead and not self.writing_paused:
             # From the event loop, or a long pipeline would go on at the bottom of a deep stack.
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._go_on_ahead)
         elif not self._ahead:
             self.resume_reading()
 
@@ -222,9 +232,9 @@ class ExpressConnection:
             if not self._take_request(listener, head, data) or not data:
                 return
         self._keep(data)
-        self.loop.call_soon(self._go_on)
+        self.loop.call_soon(self._go_on_ahead)
 
-    def _go_on(self) -> None:
+    def _go_on_ahead(self) -> None:
         """On to what was kept."""
         waits = self._phase is HEAD and self._ahead and not self.writing_paused
         if waits and not self.transport.is_closing():
@@ -244,14 +254,11 @@ class ExpressConnection:
             self._begin_exchange(head, verdict, now, rest)
             return False
         self.refusals += 1
-        length = head.length
-        if not length:
-            if self._refuse(listener, verdict, head, now, 0):
-                return True
-            self.proceed(keep_alive=False, left=0)
-            return False
+        length = head.length or 0
         left = max(0, length - len(rest))
         keep_alive = self._refuse(listener, verdict, head, now, left)
+        if keep_alive and not length:
+            return True
         self._ahead += rest[length:]
         self.proceed(keep_alive=keep_alive, left=left)
         return False
@@ -268,8 +275,7 @@ class ExpressConnection:
         services, reason = self.services, verdict.reason
         assert reason is not None  # noqa: S101 - a refusal has one
         keep_alive = may_go_on(services, reason, head, complete=not left, refusals=self.refusals)
-        data = b""
-        status = 0
+        data, status = b"", 0
         try:
             data = own_answer(services, verdict, reason, head, keep_alive=keep_alive)
             status = verdict.guard.answers[reason].status
@@ -280,8 +286,7 @@ class ExpressConnection:
             completion = Completion(status, duration, duration)
             address = self.client.address
             settle(services, verdict, completion, head, address, now, bytes_out=len(data))
-        # Put off at no cost: between two requests it is always set.
-        self.patience.at = now + listener.timeouts.idle
+        self.patience.set(now + listener.timeouts.idle)
         return keep_alive
 
     def _begin_exchange(self, head: RequestHead, verdict: Verdict, now: float, rest: bytes) -> None:
@@ -302,10 +307,7 @@ class ExpressConnection:
             self.loop.call_soon(self._exchange.resume)
 
     def _hand_off(self, data: bytes, *, late: bool = False) -> None:
-        """Leaves the connection to the full lane, with `data`, which nobody has answered.
-
-        `late`: a head that did not end in time.
-        """
+        """Leaves the connection, and `data`, to the full lane; `late`: a head over its time."""
         connection = self.lane.full()
         self._leave()
         self.resume_reading()
@@ -360,9 +362,6 @@ class ExpressConnection:
 
     # --------------------------------------------------------------- deadlines
 
-    def _await_head(self) -> None:
-        self.patience.set(monotonic() + self.rules().timeouts.idle)
-
     def _late(self, now: float) -> None:
         """Of `patience`."""
         try:
@@ -381,8 +380,10 @@ class ExpressConnection:
             self._fault()
 
     def _stalled(self) -> None:
-        self._abandon("the client takes nothing")
-        self.abort()
+        try:
+            self._abandon("the client takes nothing")
+        finally:
+            self.abort()
 
     def _fault(self) -> None:
         """Something of ours went wrong with what this client asked for."""

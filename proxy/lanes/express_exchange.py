@@ -187,7 +187,12 @@ class ExpressExchange:
 
     async def _connect(self, upstream: Upstream) -> None:
         try:
-            connection = await upstream.connect()
+            try:
+                connection = await upstream.connect()
+            except UpstreamError as error:
+                self._connecting = None
+                self.fail(error)
+                return
             try:
                 link = UpstreamLink(upstream, connection, self._services.deadlines)
             except Exception:
@@ -195,9 +200,6 @@ class ExpressExchange:
                 raise
             self._connecting = None
             self._carry(link, upstream)
-        except UpstreamError as error:
-            self._connecting = None
-            self.fail(error)
         except Exception:
             self._connecting = None
             self.fault()
@@ -218,26 +220,36 @@ class ExpressExchange:
         link.carry(self, data)
         now = self._sent_at = monotonic()
         self._own += now - begun
-        if upload is None or not upload.left:
+        if upload is None:
             link.silence.set(now + upstream.spec.timeouts.response)
         else:
             link.silence.clear()
-            upload.go_on(link, now)
+            self._wait_after_upload(link, upload, now)
 
     def upload(self, data: bytes) -> None:
         """Takes more of the body, from the client: never more than what is left of it."""
         link, upload = self._link, self._upload
         assert upload is not None  # noqa: S101 - or there would be no body
-        if upload.take(data, link) and link is not None:
-            # Time counts from the request's end, or from when the upstream wants no more of it.
-            self._sent_at = monotonic()
-            if not self._status:
-                link.silence.set(self._sent_at + link.upstream.spec.timeouts.response)
+        upload.take(data, link)
+        if link is not None:
+            self._wait_after_upload(link, upload, monotonic())
 
-    def upload_on(self) -> None:
-        """The upstream has room for more of the body."""
-        if self._upload is not None and self._link is not None and not self._over:
-            self._upload.go_on(self._link, monotonic())
+    def upstream_has_room(self) -> None:
+        """The upstream takes more of the body, or has taken the last."""
+        link, upload = self._link, self._upload
+        if link is not None and upload is not None and not self._over:
+            self._wait_after_upload(link, upload, monotonic())
+
+    def _wait_after_upload(self, link: UpstreamLink, upload: Upload, now: float) -> None:
+        """Waits for more of the body, or for the response: its time counts from the request's end,
+        once the upstream has taken it, or from when it wants no more.
+        """
+        if not upload.over:
+            upload.wait_for_more(link, now)
+        elif not link.writing_paused:
+            self._sent_at = now
+            if not self._status:
+                link.silence.set(now + link.upstream.spec.timeouts.response)
 
     def body_late(self) -> None:
         """The client did not send the body in time."""
@@ -283,7 +295,7 @@ class ExpressExchange:
         downstream.write(answer)
         after = monotonic()
         self._own += after - now
-        self._go_on(link, after)
+        self._after_write(link, after)
 
     def relay(self, data: bytes, *, complete: bool) -> None:
         """Passes more of the response's body on; `complete` with the last of it."""
@@ -292,15 +304,15 @@ class ExpressExchange:
         self.complete = complete
         self._bytes_out += len(data)
         self._downstream.write(self._in_chunks(data) if self._chunked else data)
-        self._go_on(link, monotonic())
+        self._after_write(link, monotonic())
 
-    def download_on(self) -> None:
+    def client_has_room(self) -> None:
         """The client takes more."""
         link = self._link
         if link is not None and not self._over:
             link.resume_reading()
             if self._status:
-                self._go_on(link, monotonic())
+                self._after_write(link, monotonic())
 
     def _in_chunks(self, data: bytes) -> bytes:
         data = encode_chunk(data)
@@ -308,7 +320,7 @@ class ExpressExchange:
             data += last_chunk(trailer_fields(self._link.trailers))
         return data
 
-    def _go_on(self, link: UpstreamLink, now: float) -> None:
+    def _after_write(self, link: UpstreamLink, now: float) -> None:
         """Once something was written: the end, or a wait for either side."""
         if self._downstream.writing_paused:
             # A client that reads slowly is not the upstream's silence.

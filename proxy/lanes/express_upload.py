@@ -31,8 +31,13 @@ class Upload:
         self._waited = 0.0
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more will go upstream."""
+        return not self.left or self._refused
+
+    @property
     def complete(self) -> bool:
-        """Whether the upstream has got all of it."""
+        """Whether all of it was written to the upstream."""
         return not self.left and not self._refused
 
     def begin(self) -> bytes:
@@ -42,34 +47,28 @@ class Upload:
         self.passed_on = len(held)
         return held
 
-    def take(self, data: bytes, link: UpstreamLink | None) -> bool:
-        """Passes `data`, of what is left, on; True when no more will go upstream.
+    def take(self, data: bytes, link: UpstreamLink | None) -> None:
+        """Passes `data`, of what is left, on.
 
-        Raises nothing when the upstream takes no more: the answer may be on its way.
+        Raises nothing when the upstream takes no more: its answer may be on its way.
         """
         self.left -= len(data)
         if link is None:
             self._held += data
             if len(self._held) > HIGH_WATER_BYTES:
                 self._downstream.pause_reading()
-            return False
-        now = monotonic()
+            return
         if self._since:
-            self._waited += now - self._since
+            self._waited += monotonic() - self._since
             self._since = 0.0
         self.passed_on += len(data)
         if not link.send(data):
             self._refused = True
-        if self._refused or not self.left:
+        if self.over:
             self._downstream.patience.clear()
-            return True
-        self.go_on(link, now)
-        return False
 
-    def go_on(self, link: UpstreamLink, now: float) -> None:
+    def wait_for_more(self, link: UpstreamLink, now: float) -> None:
         """Waits for more, from the client, or else until `link` has room for it."""
-        if not self.left:
-            return
         if link.writing_paused:
             self._downstream.patience.clear()
             self._downstream.pause_reading()

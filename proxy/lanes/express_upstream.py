@@ -31,13 +31,19 @@ logger = logging.getLogger(__name__)
 class UpstreamLink:
     """A connection to an upstream: carries one exchange at a time, and rests in between.
 
-    An asyncio protocol in all but its base class, which a compiled class can't have.
+    An asyncio protocol in all but its base class, which mypyc lets no compiled class have.
 
     It is made of a connection of the full lane, whose transport it takes over: there is one way
     to look up, connect and speak TLS. While it carries an exchange it reads the response and hands
     it on: `respond` for the final head with the first of the body, `relay` for the rest, `fail`.
     `reusable`: the response is complete and the connection good for another.
     """
+
+    __slots__ = (
+        "_chunks", "_connection", "_early", "_exchange", "_framing", "_head", "_interim", "_left",
+        "_lost", "_poll", "_reader", "_reading_paused", "_stall", "reusable", "silence",
+        "transport", "upstream", "writing_paused",
+    )  # fmt: skip
 
     def __init__(
         self, upstream: Upstream, connection: UpstreamConnection, wheel: DeadlineWheel
@@ -175,7 +181,10 @@ class UpstreamLink:
         if data := unread(self.transport):
             self.data_received(data)
         if self._exchange is exchange:
-            self._end(exchange, reset=isinstance(exc, OSError))
+            try:
+                self._end(exchange, reset=isinstance(exc, OSError))
+            except Exception:
+                exchange.fault()
 
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the upstream takes the request more slowly than it comes."""
@@ -188,7 +197,7 @@ class UpstreamLink:
         self._stall.end()
         if self._exchange is not None:
             try:
-                self._exchange.upload_on()
+                self._exchange.upstream_has_room()
             except Exception:
                 self._exchange.fault()
 

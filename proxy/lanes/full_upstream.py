@@ -127,7 +127,7 @@ class Upstream:
         self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
         # Connections of the express lane that carry nothing, the last used at the end.
-        self._resting: list[UpstreamLink] = []
+        self._resting: dict[UpstreamLink, None] = {}
         context = tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business.
         self._connector: aiohttp.BaseConnector = (
@@ -200,7 +200,7 @@ class Upstream:
     def take(self) -> "UpstreamLink | None":
         """A connection of the express lane that has rested, if one is fit; as with `connect`."""
         while self._resting:
-            link = self._resting.pop()
+            link, _ = self._resting.popitem()
             self.in_use += 1
             if link.is_alive():
                 return link
@@ -211,14 +211,14 @@ class Upstream:
         """Keeps `link`, which carries nothing, for others. False if none are needed any more."""
         if self._retired:
             return False
-        self._resting.append(link)
+        self._resting[link] = None
         self.in_use -= 1
         return True
 
     def forget(self, link: "UpstreamLink") -> None:
         """`link`, which may rest, is to be closed."""
         if link in self._resting:
-            self._resting.remove(link)
+            del self._resting[link]
             self.in_use += 1
 
     def failed(self, error: UpstreamError, now: float) -> None:
@@ -260,7 +260,7 @@ class Upstream:
     def _close_resting(self) -> None:
         while self._resting:
             self.in_use += 1
-            self._resting.pop().close()
+            self._resting.popitem()[0].close()
 
 
 def tls_context(spec: TlsSpec | None) -> ssl.SSLContext | None:

@@ -1,6 +1,7 @@
 """The client's side of the express lane: what only its callbacks and their order show."""
 
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -470,3 +471,18 @@ async def test_a_fault_once_a_request_is_under_way_is_a_500(
         _leave(client)
         assert it.is_at_rest()
         assert it.errors.take() == ["proxy.lanes.express_exchange"]
+
+
+async def test_a_refused_client_has_the_whole_idle_time_again(tmp_path: Path) -> None:
+    async with stage(tmp_path, listener="timeouts: {head: 500s, idle: 100s}") as it:
+        client = it.client()
+        # A head in pieces had a longer time; what comes after it does not.
+        client.receive(REFUSED[:10])
+        began = monotonic()
+        client.receive(REFUSED[10:])
+        assert statuses(client.sent()) == [429]
+        patience = protocol_of(client).patience
+        assert began + 100.0 <= patience.at <= monotonic() + 100.0
+        assert patience._looks_at <= monotonic() + 100.1
+        _leave(client)
+        assert it.is_at_rest()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.lanes import express_exchange
+from proxy.lanes.errors import UpstreamError
 from proxy.lanes.express_exchange import ExpressExchange
 from proxy.lanes.express_upload import Upload
 from proxy.policy.reasons import Reason
@@ -90,6 +91,15 @@ def _take_more_of_the_upload(it: Stage, reached: Reached) -> None:
         reached.upstream.transport.drain()
 
 
+def _connect_in_vain(it: Stage, reached: Reached) -> None:
+    it.upstream.asked.pop().set_exception(UpstreamError(Reason.UPSTREAM_ERROR, "refused"))
+
+
+def _lose(it: Stage, reached: Reached) -> None:
+    assert reached.upstream is not None
+    reached.upstream.transport.lose(ConnectionResetError())
+
+
 FAULTS = [
     Fault("_forward", woken, _go_on, ExpressExchange),
     Fault("_forward", before_its_turn, _time_comes, ExpressExchange),
@@ -99,8 +109,12 @@ FAULTS = [
     Fault("own_answer", before_the_head, _fall_silent, answer=False),
     Fault("settle", before_the_head, _answer_all, answer=False),
     Fault("settle", before_the_head, _fall_silent, answer=False),
-    Fault("_go_on", within_one_that_is_not_taken, _take_more, ExpressExchange, answer=False),
-    Fault("go_on", uploading_to_nobody, _take_more_of_the_upload, Upload),
+    Fault("own_answer", connecting, _connect_in_vain, answer=False),
+    Fault("settle", connecting, _connect_in_vain, answer=False),
+    Fault("own_answer", before_the_head, _lose, answer=False),
+    Fault("settle", before_the_head, _lose, answer=False),
+    Fault("_after_write", within_one_that_is_not_taken, _take_more, ExpressExchange, answer=False),
+    Fault("wait_for_more", uploading_to_nobody, _take_more_of_the_upload, Upload),
 ]
 
 
@@ -134,5 +148,6 @@ async def test_a_fault_of_our_own_is_a_500_or_a_cut_and_leaves_nothing_behind(
         await all_leave(it)
         # Where the event loop or the wheel would have told, the test was told instead.
         it.errors.take()
+        assert not it.lane.open
         if fault.name != "settle":
             assert it.is_at_rest(resting=it.upstream.resting)

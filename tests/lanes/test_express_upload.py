@@ -77,11 +77,14 @@ class Body:
         self.upload = Upload(cast("ExpressConnection", self.client), 1000)
         monkeypatch.setattr(express_upload, "monotonic", lambda: self.now)
 
-    def take(self, size: int, *, connected: bool = True) -> bool:
-        return self.upload.take(bytes(size), cast("UpstreamLink", self.link) if connected else None)
+    def take(self, size: int, *, connected: bool = True) -> None:
+        """The client has sent so much, and is waited for if more is to come."""
+        self.upload.take(bytes(size), cast("UpstreamLink", self.link) if connected else None)
+        if connected and not self.upload.over:
+            self.wait_for_more()
 
-    def go_on(self) -> None:
-        self.upload.go_on(cast("UpstreamLink", self.link), self.now)
+    def wait_for_more(self) -> None:
+        self.upload.wait_for_more(cast("UpstreamLink", self.link), self.now)
 
 
 @pytest.fixture
@@ -90,8 +93,8 @@ def body(monkeypatch: pytest.MonkeyPatch) -> Body:
 
 
 def test_what_comes_before_a_connection_goes_with_the_head(body: Body) -> None:
-    assert not body.take(300, connected=False)
-    assert not body.take(200, connected=False)
+    body.take(300, connected=False)
+    body.take(200, connected=False)
     assert (body.upload.left, body.upload.passed_on) == (500, 0)
     assert len(body.upload.begin()) == 500
     assert (body.upload.left, body.upload.passed_on) == (500, 500)
@@ -106,22 +109,24 @@ def test_no_more_is_held_than_one_read_over_the_mark(body: Body) -> None:
 
 
 def test_the_last_bytes_end_it(body: Body) -> None:
-    body.go_on()
-    assert not body.take(999)
-    assert body.upload.left == 1
-    assert body.take(1)
+    body.wait_for_more()
+    body.take(999)
+    assert not body.upload.over
+    body.take(1)
+    assert body.upload.left == 0
     assert body.upload.complete
     assert body.client.patience.at == math.inf
 
 
 def test_an_upstream_that_takes_no_more_ends_it_incomplete_even_with_the_last(body: Body) -> None:
     body.link.gone = True
-    assert body.take(1000)
+    body.take(1000)
+    assert body.upload.over
     assert not body.upload.complete
 
 
 def test_a_client_is_waited_for_for_a_grace_and_what_its_bytes_earn(body: Body) -> None:
-    body.go_on()
+    body.wait_for_more()
     assert body.client.patience.at == 1020.0
     body.now += 15.0
     body.take(500)
@@ -130,25 +135,18 @@ def test_a_client_is_waited_for_for_a_grace_and_what_its_bytes_earn(body: Body) 
 
 
 def test_what_it_has_earned_buys_no_longer_silence(body: Body) -> None:
-    body.go_on()
+    body.wait_for_more()
     body.take(900)
     assert body.client.patience.at == 1020.0
 
 
 def test_an_upstream_without_room_pauses_the_client_at_no_cost_to_it(body: Body) -> None:
     body.link.writing_paused = True
-    body.go_on()
+    body.wait_for_more()
     assert not body.client.is_reading()
     assert body.client.patience.at == math.inf
     body.now += 100.0
     body.link.writing_paused = False
-    body.go_on()
+    body.wait_for_more()
     assert body.client.is_reading()
     assert body.client.patience.at == 1120.0
-
-
-def test_nothing_is_waited_for_once_all_is_there(body: Body) -> None:
-    body.take(1000, connected=False)
-    body.upload.begin()
-    body.go_on()
-    assert body.client.patience.at == math.inf

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.lanes.errors import UpstreamError
 from proxy.lanes.express_upstream import UpstreamLink
 from proxy.lanes.response_feed import MAX_HEAD_BYTES, MOST_INTERIM_RESPONSES
 from proxy.policy.reasons import Reason
+from tests.lanes.express_arrivals import all_leave
 from tests.lanes.express_stage import FakeConnection, Line, Stage, expire, stage, statuses, turn
 from tests.support.build import interpreted_only
 from tests.support.origin import chunked, ok
@@ -391,3 +393,13 @@ async def test_a_fault_while_a_response_is_read_is_a_500_that_is_logged(
         assert it.errors.take() == ["proxy.lanes.express_exchange"]
         _leave(client)
         assert it.is_at_rest()
+
+
+async def test_an_upstream_that_answers_is_well_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        client, upstream = await _asked(it)
+        it.upstream.failed(UpstreamError(Reason.UPSTREAM_ERROR, "before"), -1000.0)
+        upstream.transport.receive(ok())
+        assert statuses(client.sent()) == [200]
+        assert it.upstream._failed_at is None
+        await all_leave(it)

@@ -112,3 +112,16 @@ def test_nothing_in_the_fields_raises(accept: bytes, language: bytes) -> None:
 @given(st.text(alphabet="texhml/*;q=01.,- ", max_size=60).map(str.encode))
 def test_nothing_that_looks_like_a_range_raises(field: bytes) -> None:
     assert choose_form(ANSWER, field, field) in ANSWER.forms
+
+
+def test_what_was_chosen_for_forms_that_are_gone_is_not_taken_for_others() -> None:
+    """Choices are remembered by identity, and what is gone gives its identity away."""
+    for number in range(200):
+        name = f"text/x{number}"
+        forms = (
+            Form("text/html", "", b"", b"", ()),
+            Form(name, "", b"", b"", ()),
+        )
+        answer = Answer(Reason.RATE, 429, forms)
+        assert choose_form(answer, name.encode(), None).media_type == name
+        del forms, answer

@@ -184,3 +184,12 @@ def test_no_spelling_takes_long_to_read(part: bytes) -> None:
 
     # What is here below 1 ms took 5 to 16.
     assert min(seconds() for _ in range(5)) < 0.003
+
+
+def test_long_paths_are_not_remembered() -> None:
+    """Nobody fills the memory with paths of 64 KiB."""
+    short, long = b"/short/%41", b"/long/%41" + b"x" * 300
+    for path in (short, long):
+        read_target(path)
+    assert read_target(short)[0] is read_target(short)[0]
+    assert read_target(long)[0] is not read_target(long)[0]

@@ -8,7 +8,12 @@ from proxy.wire.errors import BadMessage
 from proxy.wire.field_line import ACCEPT, ACCEPT_LANGUAGE
 from proxy.wire.field_section import MAX_FIELDS
 from proxy.wire.request_head import RequestHead, RequestHeadReader, whole_request_head
-from proxy.wire.response_head import ResponseHead, ResponseHeadReader, whole_response_head
+from proxy.wire.response_head import (
+    LONGEST_HEAD,
+    ResponseHead,
+    ResponseHeadReader,
+    whole_response_head,
+)
 
 LIMIT = 4096
 
@@ -193,3 +198,26 @@ def test_an_earlier_end_is_not_overlooked() -> None:
     head = reader.feed(BROWSER + second)
     assert head is not None
     assert (head.target, reader.rest) == (b"/items/1?a=b", second)
+
+
+def test_a_pipeline_in_one_small_piece_is_read_head_by_head() -> None:
+    head = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+    for count in range(1, 5):
+        found = whole_request_head(head * count, LIMIT)
+        assert found is not None
+        assert (found[0].target, found[1]) == (b"/a", len(head))
+
+
+def test_long_response_heads_are_not_kept() -> None:
+    """Nobody fills the memory with heads of a quarter of a megabyte."""
+
+    def read(size: int) -> list[ResponseHead]:
+        line = b"Server: " + b"x" * 200 + b"\r\n"
+        data = b"HTTP/1.1 200 OK\r\n" + line * size + b"\r\n"
+        # Lines are known from the second time on, the head that they make up from the third.
+        heads = [whole_response_head(data, 1 << 20) for _ in range(3)]
+        return [head for head, _ in filter(None, heads)]
+
+    short, long = read(LONGEST_HEAD // 400), read(LONGEST_HEAD // 100)
+    assert short[1] is short[2]
+    assert long[1] is not long[2]
