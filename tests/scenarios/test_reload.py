@@ -122,19 +122,13 @@ async def test_a_config_map_s_symlink_swap_takes_effect_within_a_second(tmp_path
 async def test_a_signal_and_a_post_reload_what_is_there(tmp_path: Path) -> None:
     async with Arrivals() as origin, _closed(tmp_path, origin) as planb:
         planb.signal(signal.SIGHUP)
-        await _logged(planb, "rules reloaded (SIGHUP)")
+        await planb.wait_for_text("rules reloaded (SIGHUP)")
         planb.rewrite(_refusing(origin.url, 503))
         answer = await planb.admin("POST", "/-/reload")
         assert answer.status == 200
         # It answers when the rules are in force.
         port = planb.port("storefront")
         assert (await fetch(port, request_head("GET", "/closed"))).status == 503
-
-
-async def _logged(planb: PlanB, text: str) -> None:
-    async with asyncio.timeout(5):
-        while text not in planb.log_text():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_bad_file_is_shown_everywhere_and_changes_nothing(tmp_path: Path) -> None:
@@ -144,8 +138,8 @@ async def test_a_bad_file_is_shown_everywhere_and_changes_nothing(tmp_path: Path
         planb.rewrite(good.replace("limits:", "limit:"))
         line = good[: good.index("limits:")].count("\n") + 1
         place = f"planb.yaml:{line}:5: routes[0].limit: "
-        await _logged(planb, place)
-        assert "the last good ones stay in force" in planb.log_text()
+        await planb.wait_for_text(place)
+        await planb.wait_for_text("the last good ones stay in force")
         assert await planb.metric("planb_config_last_reload_successful") == 0
         ready = await planb.admin("GET", "/-/ready")
         state = json.loads(ready.body)["rules"]
@@ -169,7 +163,7 @@ async def test_a_bad_file_is_shown_everywhere_and_changes_nothing(tmp_path: Path
 async def test_a_page_that_was_missing_is_found_when_it_comes(tmp_path: Path) -> None:
     async with Arrivals() as origin, _closed(tmp_path, origin) as planb:
         planb.rewrite(_refusing(origin.url, 503, "later.txt"))
-        await _logged(planb, "later.txt")
+        await planb.wait_for_text("later.txt")
         (tmp_path / "later.txt").write_text("here I am")
         await _takes_effect(planb, "/closed", 503)
 

@@ -151,6 +151,15 @@ class PlanB:
                 raise AssertionError(f"no {event!r} in {within} s\n{self._tail()}")
             await asyncio.sleep(_POLL_INTERVAL)
 
+    async def wait_for_text(self, text: str, *, within: float = 5.0) -> str:
+        """Wait for `text` in what the process prints, and return all of that."""
+        ends_at = time.monotonic() + within
+        while text not in (printed := self.log_text()):
+            if time.monotonic() > ends_at:
+                raise AssertionError(f"no {text!r} in {within} s\n{self._tail()}")
+            await asyncio.sleep(_POLL_INTERVAL)
+        return printed
+
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         self._process.send_signal(number)
