@@ -17,8 +17,7 @@ SMALL_BODY_BYTES = 65536
 MOST_REFUSALS = 1000
 """So many refusals in a row end a connection: whoever goes on must connect again, which gives its
 place to others when connections are scarce, and lets a balancer before us choose anew. As many as
-nginx answers on a connection by default (keepalive_requests); a new one costs us as much as eight
-refusals.
+nginx answers on a connection by default (keepalive_requests).
 """
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD"})

@@ -133,9 +133,12 @@ class ExpressExchange:
         try:
             self.fail(TravelError(Reason.INTERNAL, "it could not be handled"))
         except Exception:
-            if not self._over:
-                self._end()
-            self._downstream.abort()
+            # What went wrong first is what counts, and is known.
+            try:
+                if not self._over:
+                    self._end()
+            finally:
+                self._downstream.abort()
 
     def abandon(self, detail: str) -> None:
         """The client is gone, or as good as gone."""

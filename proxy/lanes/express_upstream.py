@@ -1,7 +1,6 @@
 """The upstream's side of the express lane: connections that rest between exchanges."""
 
 import asyncio
-import logging
 import select
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,8 +23,6 @@ from proxy.wire.response_head import (
 
 if TYPE_CHECKING:
     from proxy.lanes.express_exchange import ExpressExchange
-
-logger = logging.getLogger(__name__)
 
 
 class UpstreamLink:
