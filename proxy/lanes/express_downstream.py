@@ -57,20 +57,18 @@ class ExpressConnection:
         self.loop = lane.loop
         self.transport = cast("asyncio.Transport", None)
         self.writing_paused = False
-        # Refusals in a row, with nothing forwarded in between.
-        self.refusals = 0
+        self.refusals = 0  # in a row, with nothing forwarded in between
         self.client = Client("")
         self._phase = HEAD
         self._heads = Heads()
-        # What came before its time: the next requests, pipelined. Who leaves the phase HEAD, or
-        # puts something here while in it, sees to it that `_go_on_ahead` is called: `proceed` and
-        # `_take_heads` by the event loop, `resume_writing` where the client takes no answers.
+        # What came before its time, pipelined. Who leaves the phase HEAD, or puts something here
+        # while in it, sees to it that `_go_on_ahead` is called: `proceed` and `_take_heads` by the
+        # event loop, `resume_writing` where the client takes no answers.
         self._ahead = bytearray()
         self._exchange: ExpressExchange | None = None
         self._reading_paused = False
-        # Of a body that is skipped.
-        self._left = 0
-        # Of the client's sending: the next head, the rest of one, or of a body.
+        self._left = 0  # of a body that is skipped
+        # For the client's next head, the rest of one, or of a body.
         self.patience = Deadline(self.services.deadlines, self._late)
         self._stall = StallWatch(self.services.deadlines, self._stalled)
 
@@ -104,14 +102,15 @@ class ExpressConnection:
             self._fault()
 
     def eof_received(self) -> None:
-        """Of asyncio's protocol: a client that closes has left.
-
-        Its transport would not be lost before it has taken what is unsent, which it may never do.
-        """
+        """Of asyncio's protocol: a client that closes has left. What is complete is still sent."""
+        exchange = self._exchange
         try:
             self._abandon("the client left")
         finally:
-            self._end().close()
+            if exchange is not None and exchange.is_amid_answer:
+                self.abort()
+            else:
+                self._end().close()
 
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the client takes its answers more slowly than they come."""
@@ -160,7 +159,7 @@ class ExpressConnection:
         self._phase = HEAD
         self.patience.set(monotonic() + self.rules().timeouts.idle)
         if self._ahead and not self.writing_paused:
-            # From the event loop, or a long pipeline would go on at the bottom of a deep stack.
+            # From the event loop: a long pipeline would go on at the bottom of a deep stack.
             self.loop.call_soon(self._go_on_ahead)
         elif not self._ahead:
             self.resume_reading()

@@ -96,6 +96,11 @@ class ExpressExchange:
         """Whether it has had its turn."""
         return self._verdict.state is FORWARD
 
+    @property
+    def is_amid_answer(self) -> bool:
+        """Whether an answer has begun, of which more is to come."""
+        return bool(self._status) and not self.complete
+
     def start(self) -> None:
         """Goes on as the verdict says: at the beginning, and whenever that may have changed."""
         if self._over or self._upstream is not None:

@@ -77,6 +77,18 @@ class DownstreamConnection(web.RequestHandler):
         elif self._head_timer is None:
             self._head_timer = self._loop.call_later(self._spec().timeouts.head, self.end_head)
 
+    def eof_received(self) -> None:
+        """Of asyncio's protocol: a client that closes has left.
+
+        An answer that is cut short is worth no waiting for a client that may never take it.
+        """
+        if (
+            self.transport is not None
+            and self.transport.get_write_buffer_size()
+            and not (self.feed.idle or self.feed.in_tunnel)
+        ):
+            self.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Of asyncio's protocol."""
         for timer in (self._head_timer, self._end_timer):

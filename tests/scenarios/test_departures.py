@@ -111,11 +111,16 @@ async def test_within_an_upload_that_the_shop_does_not_take(shop: Storefront) ->
 
 @pytest.mark.parametrize("how", ["reset", "close"])
 async def test_within_a_download(shop: Storefront, how: str) -> None:
+    stuck = asyncio.Event()
+
     async def endless(peer: Peer) -> None:
         await peer.read_request()
         await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
-            await peer.send(b"10000\r\n" + block(1 << 16) + b"\r\n")
+            sending = asyncio.ensure_future(peer.send(b"10000\r\n" + block(1 << 16) + b"\r\n"))
+            if not (await asyncio.wait({sending}, timeout=0.3))[0]:
+                stuck.set()
+            await sending
 
     async with (
         shop.origin(endless, records=False, peers_may_leave=True) as origin,
@@ -123,6 +128,8 @@ async def test_within_a_download(shop: Storefront, how: str) -> None:
     ):
         await client.send(request_head("GET", "/one/x"))
         await client.read_exactly(1_000_000)
+        # All buffers on the way are full, and nobody takes anything.
+        await stuck.wait()
         await _leave(client, how)
         await _has_left(origin)
         await shop.is_at_rest()
