@@ -7,6 +7,7 @@ from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import LimitCounters, RouteCounters
 from proxy.policy.pace import PaceLimiter
+from proxy.policy.priority import Priority
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
@@ -74,6 +75,7 @@ class Guard:
         "max_body_bytes",
         "only_rates",
         "paces",
+        "priority",
         "rates",
         "route",
         "shadows",
@@ -88,12 +90,14 @@ class Guard:
         counters: RouteCounters,
         answers: Mapping[Reason, Answer],
         max_body_bytes: int | None,
+        priority: Priority,
     ) -> None:
         self.listener = listener
         self.route = route
         self.counters = counters
         self.answers = answers
         self.max_body_bytes = max_body_bytes
+        self.priority = priority
         self.enforced = enforced
         self.rates = _of_kind(enforced, RateLimiter)
         self.paces = _of_kind(enforced, PaceLimiter)
@@ -104,7 +108,8 @@ class Guard:
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.
 
-        Name, counters and answers stay; of the two longest bodies the smaller holds.
+        Name, counters and answers stay; of the two longest bodies the smaller holds, and of the
+        priorities the lower.
         """
         enforced = [each for guard in (self, other) for each in guard.enforced]
         lengths = [each.max_body_bytes for each in (self, other) if each.max_body_bytes is not None]
@@ -116,6 +121,7 @@ class Guard:
             self.counters,
             self.answers,
             min(lengths, default=None),
+            min(self.priority, other.priority),
         )
 
 

@@ -103,6 +103,7 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
         rules.routes[route.name],
         route.answers,
         listener.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes,
+        route.priority,
     )
 
 

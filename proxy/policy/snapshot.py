@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from proxy.policy.answers import Answer
 from proxy.policy.keys import KeySource
+from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
 
 
@@ -89,6 +90,7 @@ class RouteSpec:
     limits: tuple[str, ...] = ()
     answers: Mapping[Reason, Answer] = field(default_factory=dict)
     max_body_bytes: int | None = None
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy.policy import snapshot as spec
 from proxy.policy.keys import KeySource
+from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
     AdminSpec,
     ConcurrencySpec,
@@ -70,6 +71,7 @@ def compile_rules(
             limits=_named(route.name, route.limits, limits),
             answers=table.by_reason(route.fallback, rules.fallback),
             max_body_bytes=route.max_body_size,
+            priority=Priority[route.priority.upper()],
         )
         for route in rules.routes
     )

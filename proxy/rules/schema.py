@@ -300,6 +300,10 @@ class Route(Section):
 
     name: Name = _key("The route's name in metrics and logs; its counts are kept by it.")
     match: Match = _key("Which requests it takes; without it all.", {})
+    priority: Literal["critical", "high", "normal", "low"] = _key(
+        "Who goes first when there is not enough for all: critical, high, normal, then low.",
+        "normal",
+    )
     limits: list[InlineLimit] = _key(
         "What it may take: limits, or names of limits under `limits`. "
         "All are checked before any is charged.",

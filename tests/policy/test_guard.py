@@ -4,6 +4,7 @@ from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.pace import PaceLimiter
+from proxy.policy.priority import Priority
 from proxy.policy.rate import RateLimiter
 from tests.policy.guarded import ANSWERS, CLIENT, concurrency, pace, rate, request
 
@@ -13,8 +14,11 @@ def guard(
     shadows: Sequence[AnyLimit] = (),
     max_body_bytes: int | None = None,
     name: str = "all",
+    priority: Priority = Priority.NORMAL,
 ) -> Guard:
-    return Guard("front", name, enforced, shadows, RouteCounters(), ANSWERS, max_body_bytes)
+    return Guard(
+        "front", name, enforced, shadows, RouteCounters(), ANSWERS, max_body_bytes, priority
+    )
 
 
 def test_limits_stand_by_kind_and_in_their_order() -> None:
@@ -70,6 +74,12 @@ def test_two_guards_limits_hold_together_and_each_once() -> None:
     assert both.shadows == [dry]
     assert (both.route, both.counters) == ("first", first.counters)
     assert first.rates == [shared, own]
+
+
+def test_of_two_priorities_the_lower_holds() -> None:
+    critical, low = guard(priority=Priority.CRITICAL), guard(priority=Priority.LOW)
+    assert critical.with_limits_of(low).priority is Priority.LOW
+    assert low.with_limits_of(critical).priority is Priority.LOW
 
 
 def test_of_two_longest_bodies_the_smaller_holds() -> None:

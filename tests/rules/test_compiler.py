@@ -5,6 +5,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from proxy.policy.keys import KeyKind, KeySource
+from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
     AdminSpec,
     ConcurrencySpec,
@@ -58,6 +59,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             match: {methods: [GET], hosts: ["*.Shop.example"], path: "/items/{id}"}
             limits: [few, even, all]
             max_body_size: 64KiB
+            priority: critical
         logs:
           {format: json, level: error, access: false, sample_admitted: 5%, sample_refused: 0.5%}
         """,
@@ -132,6 +134,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
     assert (route.name, route.path, route.methods) == ("items", "/items/{id}", frozenset({"GET"}))
     assert (route.hosts, route.max_body_bytes) == (("*.shop.example",), 65536)
     assert route.limits == ("few", "even", "all")
+    assert route.priority is Priority.CRITICAL
     assert snapshot.logs == LogSpec("json", "error", False, 0.05, 0.005)
     assert snapshot.files == (str(path), str(tmp_path / "ca.pem"))
 
