@@ -74,6 +74,7 @@ RULES: dict[str, Rule | None] = {
         packages=_names("aiohttp prometheus_client watchfiles"),
     ),
     "demo": Rule(parts=_names("demo")),
+    "surge": Rule(parts=_names("surge"), packages=_names("uvloop")),
 }
 MAY_IMPORT_DEMO = _names("__main__ app cli demo")
 
@@ -90,6 +91,7 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
     "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),
     "proxy.ops.status": ("tests/ops/test_admin.py", "seen through the admin address only"),
+    "proxy.surge.connection": ("tests/surge/test_generator.py", "seen in what it counts"),
     "proxy.wire.errors": ("tests/wire/test_request_head.py", "names, no logic"),
     "proxy.wire.grammar": ("tests/wire/test_field_section.py", "patterns that readers are made of"),
 }

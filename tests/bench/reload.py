@@ -9,11 +9,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from proxy.surge.generator import load
+from proxy.surge.result import Result
 from tests.bench.machine import LOAD_CORE, PROXY_CORE, keep, pinned, table
 from tests.bench.plan_b import rules
 from tests.bench.rule_set import GENEROUS
 from tests.bench.upstream import upstream
-from tests.support.load import Result, load
 from tests.support.planb import PlanB
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.surge.generator import LoadGenerator, get
 from tests.scenarios.arrivals import Arrivals
 from tests.scenarios.storefront import rules
-from tests.support.load import LoadGenerator, get
 from tests.support.planb import PlanB, complete, planb
 from tests.support.raw_client import fetch, request_head
 

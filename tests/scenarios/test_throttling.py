@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.surge.generator import LoadGenerator, get, load
+from proxy.surge.result import Result
 from tests.scenarios.arrivals import Arrivals
 from tests.scenarios.storefront import rules
-from tests.support.load import LoadGenerator, Result, get, load
 from tests.support.messages import Response
 from tests.support.planb import PlanB
 from tests.support.raw_client import fetch, request_head

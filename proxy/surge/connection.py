@@ -17,12 +17,13 @@ Outcome = int | str
 """A status, or a kind of failure: `closed`, `malformed`, `timeout`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A request, and when it should have left (`time.perf_counter`)."""
+@dataclass(slots=True)
+class Attempt:
+    """A request, since when it waits (`time.perf_counter`), and how often it may be repeated."""
 
     data: bytes
-    due: float
+    at: float
+    retries_left: int = 0
 
 
 class Connection(asyncio.Protocol):
@@ -32,8 +33,8 @@ class Connection(asyncio.Protocol):
     It is also called, with None for the request, when the connection is lost between two.
     """
 
-    def __init__(self, finished: Callable[["Connection", Sent | None, Outcome], None]) -> None:
-        self.sent: Sent | None = None
+    def __init__(self, finished: Callable[["Connection", Attempt | None, Outcome], None]) -> None:
+        self.attempt: Attempt | None = None
         """The request under way."""
         self.reusable = False
         self._finished = finished
@@ -44,34 +45,39 @@ class Connection(asyncio.Protocol):
         self._chunked = False
         self._keep_alive = False
         self._closed = False
+        self._to_head = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop: connected."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def send(self, sent: Sent) -> None:
+    def send(self, attempt: Attempt) -> None:
         """Send a request; the one before must have its answer."""
-        self.sent = sent
+        self.attempt = attempt
         self.reusable = False
         self._status = 0
         self._left = None
         self._chunked = False
+        self._to_head = attempt.data.startswith(b"HEAD ")
         self._buffer.clear()
         if self._closed:
             self._finish("closed")
         else:
-            self._transport.write(sent.data)
+            self._transport.write(attempt.data)
 
     def data_received(self, data: bytes) -> None:
-        if self.sent is None:
+        """Called by the loop: more of an answer."""
+        if self.attempt is None:
             self.abort()  # an answer that nobody asked for
         elif self._left is not None:
-            self._take(len(data))
+            self._take(self._left, len(data))
         else:
             self._buffer += data
             if self._status or self._read_head():
                 self._read_body()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop: it is over, which can be how an answer ends."""
         self._closed = True
         self.reusable = False
         ended_well = self._status and self._left is None and not self._chunked and not error
@@ -104,11 +110,10 @@ class Connection(asyncio.Protocol):
             del self._buffer[: end + 4]
         head = bytes(self._buffer[: end + 4])
         del self._buffer[: end + 4]
-        assert self.sent is not None
         self._status = status
         self._keep_alive = head[7:8] == b"1" and _CLOSE.search(head) is None
         length = _LENGTH.search(head)
-        if status in (204, 304) or self.sent.data.startswith(b"HEAD "):
+        if status in (204, 304) or self._to_head:
             self._left = 0
         elif _CHUNKED.search(head) is not None:
             self._chunked = True
@@ -120,16 +125,15 @@ class Connection(asyncio.Protocol):
         if self._chunked:
             self._read_chunks()
         elif self._left is not None:
-            self._take(len(self._buffer))
+            self._take(self._left, len(self._buffer))
         else:
             self._buffer.clear()  # until the close: only its end counts
 
-    def _take(self, size: int) -> None:
-        assert self._left is not None
-        self._left -= size
-        if self._left < 0:
+    def _take(self, left: int, size: int) -> None:
+        self._left = left - size
+        if size > left:
             self.give_up("malformed")
-        elif self._left == 0:
+        elif size == left:
             self._complete()
 
     def _read_chunks(self) -> None:
@@ -162,5 +166,5 @@ class Connection(asyncio.Protocol):
         self._finish(self._status)
 
     def _finish(self, outcome: Outcome) -> None:
-        sent, self.sent = self.sent, None
-        self._finished(self, sent, outcome)
+        attempt, self.attempt = self.attempt, None
+        self._finished(self, attempt, outcome)
