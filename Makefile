@@ -1,15 +1,12 @@
 # Every target sets up what it needs: a virtual environment in .venv, packages, tools.
-# Variables: PYTHON names the interpreter, UPSTREAM the app that `make run` guards; URLS, RATE
-# (requests a second) and DURATION (seconds) say what `make flood` asks for in turn.
+# Variables: PYTHON names the interpreter, UPSTREAM the app that `make run` guards; ARGS is what
+# `make surge` gives to `planb surge`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run flood test test-compiled lint wheel bench browser bench-tools clean
+.PHONY: help run surge test test-compiled lint wheel bench browser bench-tools clean
 
 PYTHON ?=
-SHOP := http://127.0.0.1:8080
-URLS ?= $(SHOP)/ $(SHOP)/items/1 $(SHOP)/items/1 $(SHOP)/items/2 $(SHOP)/items/3
-RATE ?= 2000
-DURATION ?= 20
+ARGS ?=
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -18,8 +15,8 @@ run: .venv/.run ## the demo shop behind Plan B; UPSTREAM=http://host:port puts y
 	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/own-app.yaml; \
 	else exec .venv/bin/planb demo; fi
 
-flood: .venv/.run ## send what `make run` started far too many requests (URLS, RATE, DURATION)
-	@.venv/bin/python -m tests.support.load $(URLS) --rate $(RATE) --seconds $(DURATION)
+surge: .venv/.run ## send what `make run` started ten times what it can serve; ARGS="URL --times 20"
+	@.venv/bin/planb surge $(ARGS)
 
 test: .venv/.dev browser ## all tests
 	@.venv/bin/python -m pytest

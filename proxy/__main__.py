@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(schema_text(), end="")
         case "demo":
             return _demo(options.file)
+        case "surge":
+            return _surge(options)
     return 0
 
 
@@ -53,7 +56,54 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the rules, YAML (default: %(default)s)",
     )
+    _add_surge(commands.add_parser("surge", help="send a server far more than it can serve"))
     return parser
+
+
+def _add_surge(surge: argparse.ArgumentParser) -> None:
+    surge.description = (
+        "Measures gently what a server can serve, sends it ten times that, and says what came of "
+        "it. Visitors do not wait for each other, and leave without an answer after a second."
+    )
+    surge.add_argument(
+        "urls",
+        nargs="*",
+        metavar="URL",
+        help="asked for in turn, of one server (default: pages of the shop of `planb demo`)",
+    )
+    load = surge.add_mutually_exclusive_group()
+    load.add_argument(
+        "--times", type=_number(0.01, 1000), default=10.0, help="so many times what it serves (10)"
+    )
+    load.add_argument("--rate", type=_number(1, 100_000), help="requests a second, instead")
+    surge.add_argument("--seconds", type=_number(1, 600), default=20.0, help="for how long (20)")
+    surge.add_argument(
+        "--patience", type=_number(0.05, 60), default=1.0, help="seconds for an answer (1)"
+    )
+    surge.add_argument(
+        "--retries",
+        type=int,
+        choices=range(11),
+        default=2,
+        metavar="N",
+        help="how often who got no answer tries again at once (2)",
+    )
+    surge.add_argument("--json", action="store_true", help="print the result as JSON, and no more")
+    surge.add_argument(
+        "--allow-public",
+        action="store_true",
+        help="also a host beyond this machine and private networks: only one that is yours",
+    )
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+        return value
+
+    return number
 
 
 def _open_standard_descriptors() -> None:
@@ -105,6 +155,27 @@ def _demo(file: Path) -> int:
         proxy_address=(listener.host, listener.port),
         admin_address=(admin.host, admin.port),
     )
+
+
+def _surge(options: argparse.Namespace) -> int:
+    from proxy.surge.command import Options, run  # noqa: PLC0415
+
+    try:
+        return run(
+            Options(
+                urls=options.urls,
+                times=options.times,
+                rate=options.rate,
+                seconds=options.seconds,
+                patience=options.patience,
+                retries=options.retries,
+                as_json=options.json,
+                allow_public=options.allow_public,
+            )
+        )
+    except BrokenPipeError:  # `planb surge | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
 
 
 def _check(files: list[Path]) -> int:

@@ -276,6 +276,7 @@ def _welcome(config: Path, shop_url: str, proxy: Address, admin: Address) -> str
   the shop, unprotected      {shop_url}
   Plan B's admin address     http://{admin[0]}:{admin[1]}
 
-  Flood it: `make flood` in a second terminal. Then change {config} and see it take effect.
+  Flood it: `planb surge` (or `make surge`) in a second terminal sends ten times what it can serve.
+  Meanwhile change {config} and see it take effect.
   Kill the shop, if you like: it comes back. Ctrl-C ends everything.
 """

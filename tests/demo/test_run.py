@@ -108,6 +108,7 @@ def test_all_are_started_and_ctrl_c_ends_the_sidecar_first() -> None:
     with demo() as running:
         assert running.until("sidecar .* (http.*)")[1] == f"http://127.0.0.1:{running.ports[0]}"
         running.until(f"through Plan B +http://127.0.0.1:{running.ports[2]}")
+        running.until("planb surge")
         running.until("rules.yaml")
         assert "capacity about" in running.seen
         assert running.end() == 0
