@@ -59,6 +59,16 @@ class Readings:
                         waiting=limiter.waiting,
                     )
 
+        for adaptive in self._services.engine.rules.adaptive.values():
+            yield LimitReading(
+                adaptive.spec.name,
+                "adaptive",
+                adaptive.counters,
+                capacity=adaptive.algorithm.places,
+                in_flight=adaptive.in_flight,
+                waiting=adaptive.queue.waiting,
+            )
+
     def listeners(self) -> Iterator[ListenerReading]:
         """See `Stats`."""
         for each in self._listeners:
@@ -69,8 +79,16 @@ class Readings:
         for each in self._services.upstreams:
             spec = each.spec
             address = spec.unix_path or f"{spec.host}:{spec.port}"
+            adaptive = self._services.engine.rules.adaptive.get(spec.name)
             yield UpstreamReading(
-                spec.name, address, each.in_use, each.idle, each.connects, each.failures
+                spec.name,
+                address,
+                each.in_use,
+                each.idle,
+                each.connects,
+                each.failures,
+                latency=(adaptive and adaptive.algorithm.latency) or None,
+                baseline=(adaptive and adaptive.algorithm.baseline) or None,
             )
 
 

@@ -89,6 +89,10 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "proxy.lanes.relay": ("tests/scenarios/test_bodies.py", "moves bytes between two sockets"),
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
+    "proxy.policy.admission": (
+        "tests/policy/test_engine_waiting.py",
+        "half of the engine, and only seen through it",
+    ),
     "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),
     "proxy.ops.status": ("tests/ops/test_admin.py", "seen through the admin address only"),
     "proxy.surge.connection": ("tests/surge/test_generator.py", "seen in what it counts"),

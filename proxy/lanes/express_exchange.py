@@ -281,6 +281,7 @@ class ExpressExchange:
         assert upstream is not None  # noqa: S101
         self._upstream_wait = now - self._sent_at
         upstream.answered(now)
+        self._services.engine.answered(self._verdict, head.status, self._upstream_wait, now)
         if head.status == 101:
             raise BadResponse("switched protocols unasked")
         downstream, services = self._downstream, self._services

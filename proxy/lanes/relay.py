@@ -37,6 +37,7 @@ class Relay:
         self._exchange = exchange
         self._incoming = exchange.incoming
         self._head = head
+        self._verdict = verdict
         self._most = verdict.guard.max_body_bytes
         self._loop = exchange.loop
         # Of the rules of now: those of the request's arrival may name one that is gone.
@@ -122,6 +123,7 @@ class Relay:
         now = monotonic()
         exchange.upstream_wait = now - self._sent_at
         self._upstream.answered(now)
+        exchange.services.engine.answered(self._verdict, head.status, exchange.upstream_wait, now)
         return head
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from proxy.lanes.deadlines import DeadlineWheel
@@ -65,9 +65,8 @@ class Upstreams:
         new: dict[str, Upstream] = {}
         for spec in specs:
             old = self._by_name.get(spec.name)
-            new[spec.name] = (
-                old if old is not None and old.spec == spec else Upstream(spec, self.loop)
-            )
+            keeps = old is not None and _without_policy(old.spec) == _without_policy(spec)
+            new[spec.name] = old if old is not None and keeps else Upstream(spec, self.loop)
         for name, upstream in self._by_name.items():
             if new.get(name) is not upstream:
                 upstream.retire()
@@ -77,6 +76,11 @@ class Upstreams:
         """Closes all connections of all upstreams."""
         for upstream in self._by_name.values():
             await upstream.close()
+
+
+def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
+    """What a connection depends on: not how many requests policy lets in flight."""
+    return replace(spec, adaptive_concurrency=None)
 
 
 class Services:

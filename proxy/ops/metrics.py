@@ -161,13 +161,22 @@ class Metrics:
             "Exchanges that failed at the upstream.",
             labels=("upstream", "reason"),
         )
+        latency = GaugeMetricFamily(
+            "planb_upstream_latency_seconds",
+            "Mean time to an answer's head (now), and what it would be without a queue (baseline),"
+            " as its adaptive limit sees it.",
+            labels=("upstream", "of"),
+        )
         for upstream in self._stats.upstreams():
+            for of, seconds in (("now", upstream.latency), ("baseline", upstream.baseline)):
+                if seconds is not None:
+                    latency.add_metric((upstream.name, of), seconds)
             kept.add_metric((upstream.name, "in_use"), upstream.in_use)
             kept.add_metric((upstream.name, "idle"), upstream.idle)
             connects.add_metric((upstream.name,), upstream.connects)
             for reason, count in upstream.failures.items():
                 failures.add_metric((upstream.name, reason.value), count)
-        yield from (opened, accepted, kept, connects, failures)
+        yield from (opened, accepted, kept, connects, failures, latency)
 
     def _config(self) -> Iterator[Metric]:
         state = self._reloads

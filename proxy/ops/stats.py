@@ -8,7 +8,7 @@ from proxy.policy.counters import LimitCounters, RouteCounters
 from proxy.policy.reasons import Reason
 
 Phase = Literal["starting", "ready", "draining"]
-LimitKind = Literal["rate", "pace", "concurrency", "mixed"]
+LimitKind = Literal["rate", "pace", "concurrency", "adaptive", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,8 @@ class LimitReading:
     """One limit now. What a limit does not have is None.
 
     `capacity` is the burst of a rate limit, or the requests that a concurrency limit lets in
-    flight. `tokens` are those left of a rate limit without a key; `keys` are those in the table
-    of a limit with one.
+    flight, at present if it is adaptive. `tokens` are those left of a rate limit without a key;
+    `keys` are those in the table of a limit with one.
     """
 
     name: str
@@ -45,6 +45,10 @@ class ListenerReading:
 class UpstreamReading:
     """One upstream's connections now, and how many were ever made. `failures` counts the exchanges
     that ended at the upstream's fault, for each reason that there is for it.
+
+    `latency` is that of its answers at present, `baseline` what it would be without a queue, in
+    seconds: where an adaptive limit finds out about it, and None otherwise, or as long as it knows
+    nothing.
     """
 
     name: str
@@ -53,6 +57,8 @@ class UpstreamReading:
     idle: int
     connects: int
     failures: Mapping[Reason, int]
+    latency: float | None = None
+    baseline: float | None = None
 
 
 class Stats(Protocol):

@@ -1,19 +1,16 @@
 """Decides about requests and settles what was decided."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import ceil
 from typing import Final
 
-from proxy.policy.answers import Answer
+from proxy.policy.adaptive import AdaptiveLimiter
+from proxy.policy.admission import Admission, Slot, charge, give_back
 from proxy.policy.concurrency import ConcurrencyLimiter
-from proxy.policy.gcra import Receipt
-from proxy.policy.guard import LiveLimit
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import NO_PARAMETERS, Request
 from proxy.policy.rules import UNMATCHED, Rules, build
-from proxy.policy.shadows import ask_shadows
 from proxy.policy.snapshot import ConcurrencySpec, PaceSpec, RateSpec, Snapshot
 from proxy.policy.verdict import (
     FORWARD,
@@ -21,10 +18,7 @@ from proxy.policy.verdict import (
     SETTLED,
     WAIT,
     Completion,
-    Permit,
-    Shadow,
     Verdict,
-    Waiting,
 )
 
 __all__ = ["UNMATCHED", "Engine", "Rules"]
@@ -32,13 +26,9 @@ __all__ = ["UNMATCHED", "Engine", "Rules"]
 # As hot as the states: see `proxy.policy.verdict`.
 _RATE: Final = Reason.RATE
 _PACE: Final = Reason.PACE
-_CONCURRENCY: Final = Reason.CONCURRENCY
-
-_Slot = tuple[LiveLimit[PaceLimiter], bytes]
-_Charged = _Slot | tuple[LiveLimit[RateLimiter], bytes]
 
 
-class Engine:
+class Engine(Admission):
     """All decisions of one process.
 
     `jitter` returns a number in [0, 1) and spreads `Retry-After`. Not thread-safe: it belongs to
@@ -48,7 +38,7 @@ class Engine:
     """
 
     def __init__(self, snapshot: Snapshot, now: float, jitter: Callable[[], float]) -> None:
-        self._jitter = jitter
+        super().__init__(jitter)
         self.draining = False
         self.rules = Rules(Snapshot((), {}))
         *_, rules = self.build(snapshot)
@@ -62,7 +52,7 @@ class Engine:
         Between steps the caller may go on with other work; nothing is in force before `swap`.
         A limit keeps its state when its name, kind and `per` stay.
         """
-        return build(snapshot, self.rules)
+        return build(snapshot, self.rules, self._jitter)
 
     def swap(self, rules: Rules, now: float) -> None:
         """Puts `rules` into force, for all requests to come, at once.
@@ -83,6 +73,11 @@ class Engine:
                     limiter.reconfigure(spec)
                     for key in limiter.keys_with_waiters():
                         self._admit_waiters(limiter, key, now)
+        for name, adaptive in rules.adaptive.items():
+            bounds = rules.snapshot.upstreams[name].adaptive_concurrency
+            if bounds is not None and adaptive.spec != bounds:
+                adaptive.reconfigure(bounds)
+                self._admit_queue(adaptive, now)
 
     # --------------------------------------------------------------- requests
 
@@ -126,11 +121,11 @@ class Engine:
                 if wait > verdict.wait:
                     verdict.reason, verdict.limit, verdict.wait = _RATE, rate.limiter.spec, wait
         if guard.only_rates and verdict.reason is None:
-            _charge(guard.rates, keys, now)
+            charge(guard.rates, keys, now)
             guard.counters.in_flight += 1
             return verdict
         start = now
-        slots: Sequence[_Slot] = ()
+        slots: Sequence[Slot] = ()
         if guard.paces:
             slots, start, spread = self._ask_paces(verdict, request, now, spread)
         if verdict.reason is not None:
@@ -141,32 +136,37 @@ class Engine:
         """The refusal of what never became a request that could be judged; settle it as well."""
         return self._refuse(Verdict(self.rules.unmatched[listener], now), reason, now)
 
-    def retry_after(self, answer: Answer, wait: float = 0.0, spread: float = 0.0) -> int | None:
-        """Whole seconds for `Retry-After`: `wait`, and on top a draw from the answer's range, of
-        which the end is put off by `spread`.
-        """
-        if answer.retry_after is None:
-            return None
-        low, high = answer.retry_after
-        return ceil(wait + low + (high + spread - low) * self._jitter())
-
     def resume(self, verdict: Verdict, now: float) -> None:
         """What `verdict` waited for has come: its slot, or the end of its patience in a queue."""
         waiting = verdict.waiting
         if waiting is None or verdict.state is not WAIT:
             return
+        if (adaptive := waiting.queued_for) is not None:
+            self._end_patience(verdict, waiting, adaptive, now)
+            return
         if waiting.queued_in is None:
             self._admit(verdict, waiting, now)
             return
         concurrency = waiting.queued_in[0]
-        _give_back(verdict, now)
+        give_back(verdict, now)
         self._refuse_by(verdict, concurrency, Reason.QUEUE_TIMEOUT, now)
 
     def dismiss(self, verdict: Verdict, now: float) -> None:
         """Whatever `verdict` waits for, the process ends before it comes."""
         if verdict.state is WAIT:
-            _give_back(verdict, now)
+            give_back(verdict, now)
             self._refuse(verdict, Reason.DRAINING, now)
+
+    def answered(self, verdict: Verdict, status: int, latency: float, now: float) -> None:
+        """The head of the upstream's response is there, `latency` seconds after the request's end.
+
+        Called once at most, for a forwarded verdict that is not settled yet.
+        """
+        adaptive, verdict.adaptive = verdict.adaptive, None
+        if adaptive is not None:
+            adaptive.answered(status, latency, verdict.began_with, now)
+            if adaptive.queue.waiting:
+                self._admit_queue(adaptive, now)
 
     def settle(self, verdict: Verdict, completion: Completion, now: float) -> None:
         """Ends `verdict`: releases its permits, or what a waiter had taken, and counts.
@@ -182,7 +182,7 @@ class Engine:
             reason = verdict.reason
         elif state is WAIT:
             verdict.waited = now - verdict.decided_at
-            _give_back(verdict, now)
+            give_back(verdict, now)
         else:
             raise AssertionError("a verdict settles once")
         holds = verdict.holds
@@ -192,6 +192,8 @@ class Engine:
             for concurrency, key in holds:
                 if concurrency.limiter.waiting:
                     self._admit_waiters(concurrency.limiter, key, now)
+        if (adaptive := verdict.adaptive) is not None:
+            self._unanswered(verdict, adaptive, completion, now)
         counters.record(
             state is FORWARD,
             reason,
@@ -205,12 +207,12 @@ class Engine:
 
     def _ask_paces(
         self, verdict: Verdict, request: Request, now: float, spread: float
-    ) -> tuple[list[_Slot], float, float]:
+    ) -> tuple[list[Slot], float, float]:
         """What to charge, when all the slots have come, and over how long to spread the refused.
 
         What refuses for longer than `verdict.wait` takes its place.
         """
-        slots: list[_Slot] = []
+        slots: list[Slot] = []
         start = now
         for pace in verdict.guard.paces:
             pacer, key = pace.limiter, pace.key(request)
@@ -224,158 +226,18 @@ class Engine:
             slots.append((pace, key))
         return slots, start, spread
 
-    def _enter(
-        self,
-        verdict: Verdict,
-        request: Request,
-        now: float,
-        keys: Sequence[bytes],
-        slots: Sequence[_Slot],
-        start: float,
-        wake: Callable[[], None],
-    ) -> Verdict:
-        """Asks the concurrency limits, then charges all the limits, or none."""
-        guard = verdict.guard
-        wanted: Sequence[Permit] = ()
-        at_once = start <= now
-        if guard.concurrencies:
-            permits: list[Permit] = []
-            for concurrency in guard.concurrencies:
-                per = concurrency.per
-                key = b"" if per is None else per.key(request)
-                if not concurrency.limiter.has_room(key):
-                    if not concurrency.limiter.can_queue(key):
-                        return self._refuse_by(verdict, concurrency, _CONCURRENCY, now)
-                    at_once = False
-                permits.append((concurrency, key))
-            wanted = permits
-        receipts = _charge(guard.rates, keys, now)
-        for pace, key in slots:
-            pace.counters.admitted += 1
-            receipts.append(pace.limiter.charge(key, now))
-        shadows: Sequence[Shadow] = ()
-        if guard.shadows:
-            shadows = [(shadow, shadow.key(request)) for shadow in guard.shadows]
-        if at_once:
-            _forward(verdict, wanted, shadows, now)
-            return verdict
-        waiting = verdict.waiting = Waiting(wanted, shadows, start, wake)
-        charged: list[_Charged] = [*zip(guard.rates, keys, strict=True), *slots]
-        for (limit, key), receipt in zip(charged, receipts, strict=True):
-            waiting.charges.append((limit.limiter, key, receipt))
-        if start > now:
-            verdict.state = WAIT
-        else:
-            self._admit(verdict, waiting, now)
-        return verdict
-
-    def _admit(
-        self, verdict: Verdict, waiting: Waiting, now: float, offered: Permit | None = None
+    def _unanswered(
+        self, verdict: Verdict, adaptive: AdaptiveLimiter, completion: Completion, now: float
     ) -> None:
-        """Takes all the permits it needs at once; or none, and a place in a queue; or refuses.
-
-        `offered` is the one that it has waited for: it is free, though others may wait for it.
-        """
-        for permit in waiting.wanted:
-            concurrency, key = permit
-            if permit != offered and not concurrency.limiter.has_room(key):
-                self._queue(verdict, waiting, permit, now)
-                return
-        _forward(verdict, waiting.wanted, waiting.shadows, now)
-
-    def _queue(self, verdict: Verdict, waiting: Waiting, lacking: Permit, now: float) -> None:
-        concurrency, key = lacking
-        limiter = concurrency.limiter
-        if not limiter.can_queue(key):
-            _give_back(verdict, now)
-            self._refuse_by(verdict, concurrency, _CONCURRENCY, now)
-            return
-        if waiting.queued_at is None:
-            waiting.queued_at = now
-        verdict.state = WAIT
-        waiting.until = waiting.queued_at + limiter.spec.queue_timeout
-        waiting.queued_in = lacking
-        limiter.enqueue(key, verdict, now)
-
-    def _admit_waiters(self, limiter: ConcurrencyLimiter, key: bytes, now: float) -> None:
-        """Hands free permits to who waits for them.
-
-        A waiter takes all its permits at once or goes on to the queue of the limit that lacks
-        one: nobody waits with a permit in hand, so limits shared by routes can't deadlock.
-        """
-        while (waiter := limiter.next_waiter(key, now)) is not None:
-            if not isinstance(waiter, Verdict) or (waiting := waiter.waiting) is None:
-                raise AssertionError("only waiting verdicts are queued")
-            offered, waiting.queued_in = waiting.queued_in, None
-            if offered is None:
-                raise AssertionError("who is queued knows where")
-            if waiting.until <= now:
-                _give_back(waiter, now)
-                self._refuse_by(waiter, offered[0], Reason.QUEUE_TIMEOUT, now)
-            else:
-                self._admit(waiter, waiting, now, offered)
-            waiting.wake()
-
-    # --------------------------------------------------------------- refusing
-
-    def _refuse(self, verdict: Verdict, reason: Reason, now: float, spread: float = 0.0) -> Verdict:
-        verdict.state = REFUSE
-        verdict.reason = reason
-        verdict.waited = now - verdict.decided_at
-        answer = verdict.guard.answers[reason]
-        verdict.retry_after = self.retry_after(answer, verdict.wait, spread)
-        return verdict
-
-    def _refuse_by(
-        self,
-        verdict: Verdict,
-        concurrency: LiveLimit[ConcurrencyLimiter],
-        reason: Reason,
-        now: float,
-    ) -> Verdict:
-        concurrency.counters.refused += 1
-        verdict.limit = concurrency.limiter.spec
-        return self._refuse(verdict, reason, now)
-
-
-def _charge(
-    rates: Sequence[LiveLimit[RateLimiter]], keys: Sequence[bytes], now: float
-) -> list[Receipt]:
-    """Takes a token of each of `rates`, by its key."""
-    receipts: list[Receipt] = []
-    place = 0
-    for rate in rates:
-        rate.counters.admitted += 1
-        receipts.append(rate.limiter.charge(keys[place], now))
-        place += 1  # noqa: SIM113 - `enumerate` and a strict `zip` take as long as a charge
-    return receipts
-
-
-def _forward(
-    verdict: Verdict, permits: Sequence[Permit], shadows: Sequence[Shadow], now: float
-) -> None:
-    """Takes `permits`, which are free, and lets it go."""
-    if permits:
-        for concurrency, key in permits:
-            concurrency.counters.admitted += 1
-            concurrency.limiter.acquire(key)
-        verdict.holds = permits
-    if shadows:
-        verdict.holds = [*permits, *ask_shadows(shadows, now)]
-    verdict.guard.counters.in_flight += 1
-    verdict.state = FORWARD
-    verdict.waited = now - verdict.decided_at
-
-
-def _give_back(verdict: Verdict, now: float) -> None:
-    """Returns what a request that was never forwarded had taken: tokens, slots, its place."""
-    waiting = verdict.waiting
-    if waiting is None:
-        return
-    if waiting.queued_in is not None:
-        concurrency, key = waiting.queued_in
-        concurrency.limiter.remove(key, verdict)
-        waiting.queued_in = None
-    for limiter, key, receipt in waiting.charges:
-        limiter.refund(key, receipt, now)
-    waiting.charges = []
+        """A forwarded verdict ends without an answer of the upstream."""
+        verdict.adaptive = None
+        age = now - verdict.decided_at - verdict.waited
+        reason = completion.reason
+        if reason is None and not completion.status:
+            adaptive.forsaken(age, verdict.began_with, now)
+        elif reason is Reason.UPSTREAM_ERROR or reason is Reason.UPSTREAM_TIMEOUT:
+            adaptive.failed(age, verdict.began_with, now)
+        else:
+            adaptive.release()
+        if adaptive.queue.waiting:
+            self._admit_queue(adaptive, now)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import LimitCounters, RouteCounters
@@ -62,11 +63,12 @@ AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[Concurren
 
 class Guard:
     """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
-    shadow mode, which are asked only about requests that are forwarded. `only_rates`: there are
-    no others than rates, and no shadows.
+    shadow mode, which are asked only about requests that are forwarded; and what limits all that
+    go to its upstream, if that is `adaptive`. `only_rates`: there is nothing else than rates.
     """
 
     __slots__ = (
+        "adaptive",
         "answers",
         "concurrencies",
         "counters",
@@ -91,6 +93,7 @@ class Guard:
         answers: Mapping[Reason, Answer],
         max_body_bytes: int | None,
         priority: Priority,
+        adaptive: AdaptiveLimiter | None = None,
     ) -> None:
         self.listener = listener
         self.route = route
@@ -103,7 +106,10 @@ class Guard:
         self.paces = _of_kind(enforced, PaceLimiter)
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
         self.shadows = shadows
-        self.only_rates = not (self.paces or self.concurrencies or self.shadows)
+        self.adaptive = adaptive
+        self.only_rates = adaptive is None and not (
+            self.paces or self.concurrencies or self.shadows
+        )
 
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.
@@ -122,6 +128,7 @@ class Guard:
             self.answers,
             min(lengths, default=None),
             min(self.priority, other.priority),
+            self.adaptive,
         )
 
 

@@ -1,7 +1,8 @@
 """The rules in force, made ready to be asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
@@ -29,13 +30,23 @@ BUILD_STEP = 20
 class Rules:
     """A snapshot and what was built for it: replaced as a whole, never changed."""
 
-    __slots__ = ("guards", "limits", "listeners", "routes", "snapshot", "table", "unmatched")
+    __slots__ = (
+        "adaptive",
+        "guards",
+        "limits",
+        "listeners",
+        "routes",
+        "snapshot",
+        "table",
+        "unmatched",
+    )
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.table = RouteTable()
         self.listeners = {listener.name: listener for listener in snapshot.listeners}
         self.limits: dict[str, AnyLimit] = {}
+        self.adaptive: dict[str, AdaptiveLimiter] = {}
         self.routes: dict[str, RouteCounters] = {}
         self.guards: dict[str, list[Guard]] = {}
         self.unmatched: dict[str, Guard] = {}
@@ -53,11 +64,12 @@ class Rules:
         return guard
 
 
-def build(snapshot: Snapshot, old: Rules) -> Iterator[Rules]:
+def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterator[Rules]:
     """Makes `snapshot` ready, in steps: what they yield is complete after the last.
 
     A limit keeps the state that it has in `old` when its name, kind and `per` stay, and its
-    limiter goes by the old spec until it is reconfigured. A route keeps its counters by name.
+    limiter goes by the old spec until it is reconfigured. A route keeps its counters by name, and
+    so does an upstream what it has learnt about its limit. `jitter` returns a number in [0, 1).
     """
     rules = Rules(snapshot)
     for count, route in enumerate(snapshot.routes):
@@ -71,6 +83,9 @@ def build(snapshot: Snapshot, old: Rules) -> Iterator[Rules]:
         rules.limits[name] = live
         if count % BUILD_STEP == 0:
             yield rules
+    for name, upstream in snapshot.upstreams.items():
+        if (bounds := upstream.adaptive_concurrency) is not None:
+            rules.adaptive[name] = old.adaptive.get(name) or AdaptiveLimiter(bounds, jitter)
     names = (UNMATCHED, *(route.name for route in snapshot.routes))
     for count, name in enumerate(names):
         rules.routes[name] = old.routes.get(name) or RouteCounters()
@@ -104,6 +119,7 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
         route.answers,
         listener.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes,
         route.priority,
+        rules.adaptive.get(listener.upstream),
     )
 
 

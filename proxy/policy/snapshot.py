@@ -72,7 +72,20 @@ class ConcurrencySpec:
     shadow: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AdaptiveSpec:
+    """A limit on the requests in flight to an upstream that finds itself, from `least` to `most`.
+
+    `name` is what it is called where a refusal is explained: that of the upstream, and of this.
+    """
+
+    name: str
+    least: int = 1
+    most: int = 1000
+
+
 LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
+"""The limits that have a name in the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +164,10 @@ class TlsSpec:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
-    """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`."""
+    """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`.
+
+    `adaptive_concurrency` is None where nothing limits them on their way.
+    """
 
     name: str
     host: str
@@ -159,6 +175,7 @@ class UpstreamSpec:
     tls: TlsSpec | None = None
     unix_path: str | None = None
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    adaptive_concurrency: AdaptiveSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Literal
 
+from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.gcra import Receipt
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import LimitSpec
+from proxy.policy.snapshot import AdaptiveSpec, LimitSpec
 
 Permit = tuple[LiveLimit[ConcurrencyLimiter], bytes]
 """A concurrency limit and the key to take a permit of it by."""
@@ -64,7 +65,16 @@ class Completion:
 class Waiting:
     """What a verdict needs that isn't given at once. Most are, and have none."""
 
-    __slots__ = ("charges", "queued_at", "queued_in", "shadows", "until", "wake", "wanted")
+    __slots__ = (
+        "charges",
+        "queued_at",
+        "queued_for",
+        "queued_in",
+        "shadows",
+        "until",
+        "wake",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -82,6 +92,7 @@ class Waiting:
         self.wanted = wanted
         self.shadows = shadows
         self.queued_in: Permit | None = None
+        self.queued_for: AdaptiveLimiter | None = None
         self.queued_at: float | None = None
 
 
@@ -100,6 +111,8 @@ class Verdict:
     """
 
     __slots__ = (
+        "adaptive",
+        "began_with",
         "decided_at",
         "guard",
         "holds",
@@ -118,11 +131,14 @@ class Verdict:
         self.state = FORWARD
         self.reason: Reason | None = None
         self.retry_after: int | None = None
-        self.limit: LimitSpec | None = None
+        self.limit: LimitSpec | AdaptiveSpec | None = None
         self.wait = 0.0
         self.waited = 0.0
         # The permits that are to be released.
         self.holds: Sequence[Permit] = ()
+        # Who counts it until the upstream answers, and how many were in flight with it at first.
+        self.adaptive: AdaptiveLimiter | None = None
+        self.began_with = 0
         self.waiting: Waiting | None = None
 
     @property

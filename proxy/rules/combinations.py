@@ -46,6 +46,11 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     url, tls = get(upstream, "url"), get(upstream, "tls")
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
+    bounds = get(upstream, "adaptive_concurrency")
+    # As the schema has it, where one is left out.
+    least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))
+    if isinstance(least, int) and least > (most if isinstance(most, int) else 1000):
+        yield (*steps, "adaptive_concurrency", "min"), "is more than max"
     if get(tls, "ca_file") is not None and as_plain(get(tls, "verify")) is False:
         yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
 

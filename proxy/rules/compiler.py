@@ -8,6 +8,7 @@ from proxy.policy import snapshot as spec
 from proxy.policy.keys import KeySource
 from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
+    AdaptiveSpec,
     AdminSpec,
     ConcurrencySpec,
     LimitSpec,
@@ -205,6 +206,7 @@ def _upstream(
                 upstream.tls.server_name,
                 digests[ca_file].hex() if ca_file is not None else "",
             )
+    bounds = upstream.adaptive_concurrency
     return UpstreamSpec(
         name=name,
         host=address.host if address else "localhost",
@@ -213,5 +215,8 @@ def _upstream(
         unix_path=upstream.url.unix_path,
         timeouts=spec.UpstreamTimeouts(
             timeouts.connect, timeouts.response, timeouts.body, timeouts.idle, timeouts.tunnel
+        ),
+        adaptive_concurrency=(
+            None if bounds is None else AdaptiveSpec(f"{name}/adaptive", bounds.min, bounds.max)
         ),
     )

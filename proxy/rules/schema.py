@@ -262,12 +262,24 @@ class Tls(Section):
     )
 
 
+class AdaptiveConcurrency(Section):
+    """A limit on the requests in flight that finds itself. {} is enough."""
+
+    min: Whole = _key("The least that it lets in flight.", 1, ge=1, le=10**6)
+    max: Whole = _key("The most that it lets in flight.", 1000, ge=1, le=10**6)
+
+
 class Upstream(Section):
     """What a listener guards."""
 
     url: Url = _key("Where it is: http://HOST:PORT, https://HOST:PORT or unix:/PATH.")
     timeouts: UpstreamTimeouts = _key("How long it is waited for.", {})
     tls: Tls | None = _key("How an https upstream is believed.", None)
+    adaptive_concurrency: AdaptiveConcurrency | None = _key(
+        "Finds out by itself how many requests it can take at once, by how its latency answers, "
+        "and lets no more in flight; more wait a moment, the important first, or are refused.",
+        None,
+    )
 
 
 class Match(Section):

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.lanes.services import Services, Upstreams
 from proxy.policy.engine import Engine
-from proxy.policy.snapshot import Snapshot, TlsSpec, UpstreamSpec
+from proxy.policy.snapshot import AdaptiveSpec, Snapshot, TlsSpec, UpstreamSpec
 from tests.lanes.listening import NoLog
 
 SHOP = UpstreamSpec("shop", "127.0.0.1", 8000)
@@ -25,7 +25,8 @@ async def upstreams() -> AsyncIterator[Upstreams]:
 async def test_an_unchanged_upstream_keeps_its_connections(upstreams: Upstreams) -> None:
     upstreams.swap([SHOP, COUPONS])
     shop, coupons = upstreams["shop"], upstreams["coupons"]
-    upstreams.swap([SHOP, replace(COUPONS, port=8002)])
+    adaptive = AdaptiveSpec("shop/adaptive")
+    upstreams.swap([replace(SHOP, adaptive_concurrency=adaptive), replace(COUPONS, port=8002)])
     assert upstreams["shop"] is shop
     assert upstreams["coupons"] is not coupons
     assert {each.spec.port for each in upstreams} == {8000, 8002}

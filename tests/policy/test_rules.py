@@ -6,7 +6,7 @@ EMPTY = Rules(Snapshot((), {}))
 
 
 def built(rules: Snapshot, old: Rules = EMPTY) -> Rules:
-    *_, made = build(rules, old)
+    *_, made = build(rules, old, lambda: 0.0)
     return made
 
 

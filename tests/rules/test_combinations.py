@@ -15,6 +15,7 @@ BAD: Table = {
         upstreams:
           shop: {url: "http://127.0.0.1:8000", tls: {verify: false}}
           own: {url: "https://127.0.0.1:8000", tls: {verify: false, ca_file: none.pem}}
+          few: {url: "http://127.0.0.1:8000", adaptive_concurrency: {min: 9, max: 8}}
         pages:
           empty: {status: 200}
           moved: {status: 301, text: none.txt}
@@ -25,13 +26,14 @@ BAD: Table = {
             "5:45: upstreams.shop.tls: has no effect: the url is not https",
             "6:70: upstreams.own.tls.ca_file: has no effect while verify is false",
             "6:70: upstreams.own.tls.ca_file: none.pem can't be read: No such file or directory",
-            "8:19: pages.empty.status: a page with a status needs a form: html, json or text",
-            "9:19: pages.moved.status: 301 can't be a page's status: 200 to 203, or 400 to 599",
-            "9:30: pages.moved.text: none.txt can't be read: No such file or directory",
-            '10:15: pages.zh.html.zh-CN: "zh-CN" is not a primary language tag such as en or zh',
-            "10:22: pages.zh.html.zh-CN: none.html can't be read: No such file or directory",
-            '10:37: pages.zh.html[""]: none.html can\'t be read: No such file or directory',
-            '10:62: pages.zh.retry_after: "6s..2s" starts above its end',
+            "7:67: upstreams.few.adaptive_concurrency.min: is more than max",
+            "9:19: pages.empty.status: a page with a status needs a form: html, json or text",
+            "10:19: pages.moved.status: 301 can't be a page's status: 200 to 203, or 400 to 599",
+            "10:30: pages.moved.text: none.txt can't be read: No such file or directory",
+            '11:15: pages.zh.html.zh-CN: "zh-CN" is not a primary language tag such as en or zh',
+            "11:22: pages.zh.html.zh-CN: none.html can't be read: No such file or directory",
+            '11:37: pages.zh.html[""]: none.html can\'t be read: No such file or directory',
+            '11:62: pages.zh.retry_after: "6s..2s" starts above its end',
         ],
     ),
 }

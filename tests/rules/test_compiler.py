@@ -7,6 +7,7 @@ from pathlib import Path
 from proxy.policy.keys import KeyKind, KeySource
 from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
+    AdaptiveSpec,
     AdminSpec,
     ConcurrencySpec,
     ListenerSpec,
@@ -47,6 +48,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             url: https://shop.example
             timeouts: {connect: 1s, response: 2s, body: 3s, idle: 4s, tunnel: 5s}
             tls: {verify: true, ca_file: ca.pem, server_name: inner}
+            adaptive_concurrency: {min: 8, max: 256}
           plain-tls: {url: "https://shop.example:444"}
           socket: {url: "unix:/run/shop.sock"}
         limits:
@@ -95,6 +97,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
                 ca_digest=blake2b(b"-----BEGIN CERTIFICATE-----").hexdigest(),
             ),
             timeouts=UpstreamTimeouts(connect=1.0, response=2.0, body=3.0, idle=4.0, tunnel=5.0),
+            adaptive_concurrency=AdaptiveSpec("tls/adaptive", 8, 256),
         ),
         "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
         "socket": UpstreamSpec("socket", "localhost", 80, unix_path="/run/shop.sock"),

@@ -1,0 +1,173 @@
+"""Who waits for a place upstream: the important first, nobody for long."""
+
+from collections import OrderedDict
+
+from proxy.policy.priority import Priority
+
+TARGET = 0.005
+"""Seconds that newcomers wait at most, by expectation, behind a queue that stands. CoDel's TARGET
+(RFC 8289 section 4.2).
+"""
+
+INTERVAL = 0.1
+"""Seconds that anybody waits at most. CoDel's INTERVAL (RFC 8289 section 4.3); Maurer, "Fail at
+Scale", ACM Queue 13(8), 2015, has requests wait for the same two times.
+"""
+
+CALM = 1.0
+"""Seconds after which the last refusal is history."""
+
+LONGEST_STAND = 32.0
+"""Seconds that a queue stands, while refusals go on, before it may grow again: a `CALM` at first,
+then twice as long each time that it fills up at once.
+"""
+
+_LEVELS = len(Priority)
+
+
+class _Level:
+    """The waiters of one priority, oldest first, with the moment since when each waits.
+
+    `ahead` are the waiters of this priority and of higher ones. It stands from `stood_at` until
+    `stands_until`, `stand` seconds in all, or a `CALM` after the last refusal (`refused_at`).
+    """
+
+    __slots__ = ("ahead", "refused_at", "stand", "stands_until", "stood_at", "tickets")
+
+    def __init__(self) -> None:
+        self.tickets: OrderedDict[object, float] = OrderedDict()
+        self.ahead = 0
+        self.stand = 0.0
+        self.refused_at = 0.0
+        self.stood_at = 0.0
+        self.stands_until = 0.0
+
+
+class PriorityQueue:
+    """Waiters by priority, equals first come, first served; kept short as CoDel keeps its queue.
+
+    A burst may wait for `INTERVAL`: it is over by then, or it is no burst. So as many may wait as
+    are served in it. When more come, or one has waited for so long, the queue *stands*: those who
+    have waited for more than `TARGET` are refused (`stale`), and then no more let in than are
+    served in half of that. All others are refused at once. Each priority stands by itself, and
+    counts only those ahead of it: a flood of unimportant requests leaves the important ones their
+    burst, and one of these takes the place of the last of those (`surplus`).
+
+    Two things differ from CoDel. Its sign that a queue stands, no wait below `TARGET` for an
+    `INTERVAL`, is met by chance at four fifths of the capacity, and important requests would be
+    refused that need not. And Maurer serves the newest first when the queue stands, so that some
+    are in time: here the oldest go at that moment, and after it all who wait are in time. The
+    newest first for as long as it stands served nobody more, and every tenth refusal came only
+    after `TARGET` (tests/simulation/README.md).
+
+    It counts and orders, no more: callers watch the waiters' patience. All is O(1).
+    """
+
+    __slots__ = ("_levels", "_refused_at", "waiting")
+
+    def __init__(self) -> None:
+        self._levels = [_Level() for _ in range(_LEVELS)]
+        self._refused_at = -CALM
+        self.waiting = 0
+
+    def is_pressed(self, now: float) -> bool:
+        """Whether anybody was refused a moment ago."""
+        return now - self._refused_at < CALM
+
+    def patience(self, priority: int, served_per_second: float, now: float) -> float:
+        """Seconds that a newcomer may wait; 0.0 when it is to be refused at once."""
+        level = self._levels[priority]
+        stands = _stands(level, now)
+        if level.ahead < _room(served_per_second, stands=stands):
+            return INTERVAL
+        level.refused_at = self._refused_at = now
+        if not stands:
+            _stand(level, now)
+        return 0.0
+
+    def push(self, ticket: object, priority: int, now: float) -> None:
+        """Lets `ticket` wait. Raises ValueError if it does already."""
+        levels = self._levels
+        tickets = levels[priority].tickets
+        if ticket in tickets:
+            raise ValueError("a ticket waits once at a time")
+        tickets[ticket] = now
+        self.waiting += 1
+        for place in range(priority + 1):
+            levels[place].ahead += 1
+
+    def surplus(self, priority: int, served_per_second: float, now: float) -> object | None:
+        """Takes out a waiter less important than `priority` that has no room any more: the one
+        that would be served last. None if there is room.
+        """
+        for place in range(priority):
+            level = self._levels[place]
+            if level.tickets:
+                if level.ahead <= _room(served_per_second, stands=_stands(level, now)):
+                    return None
+                level.refused_at = self._refused_at = now
+                ticket, _ = level.tickets.popitem(last=True)
+                self._one_less(place)
+                return ticket
+        return None
+
+    def pop(self) -> object | None:
+        """Takes out the one whose turn it is; None when nobody waits."""
+        for place in range(_LEVELS - 1, -1, -1):
+            tickets = self._levels[place].tickets
+            if tickets:
+                ticket, _ = tickets.popitem(last=False)
+                self._one_less(place)
+                return ticket
+        return None
+
+    def stale(self, priority: int) -> object | None:
+        """Takes out a waiter of `priority` that had waited for more than `TARGET` when its queue
+        began to stand; None when there is none.
+        """
+        level = self._levels[priority]
+        tickets = level.tickets
+        if tickets:
+            ticket = next(iter(tickets))
+            if level.stood_at - tickets[ticket] > TARGET:
+                self.remove(ticket, priority)
+                return ticket
+        return None
+
+    def remove(self, ticket: object, priority: int) -> None:
+        """Takes out a waiter that left. Raises KeyError if it doesn't wait."""
+        del self._levels[priority].tickets[ticket]
+        self._one_less(priority)
+
+    def expire(self, ticket: object, priority: int, now: float) -> None:
+        """Takes out a waiter whose patience is over. Raises KeyError if it doesn't wait."""
+        self.remove(ticket, priority)
+        level = self._levels[priority]
+        if not _stands(level, now):
+            _stand(level, now)
+        level.refused_at = self._refused_at = now
+
+    def _one_less(self, priority: int) -> None:
+        self.waiting -= 1
+        for place in range(priority + 1):
+            self._levels[place].ahead -= 1
+
+
+def _room(served_per_second: float, *, stands: bool) -> float:
+    """How many may wait: one at least, unless it would wait in vain."""
+    in_interval = served_per_second * INTERVAL
+    if not stands:
+        return max(1.0, in_interval)
+    return max(1.0, served_per_second * TARGET * 0.5) if in_interval >= 1.0 else 0.0
+
+
+def _stands(level: _Level, now: float) -> bool:
+    return now < level.stands_until and now - level.refused_at < CALM
+
+
+def _stand(level: _Level, now: float) -> None:
+    """The queue of `level` stands, for longer if it has grown again at once."""
+    again = now - level.stands_until < level.stand
+    level.stand = min(LONGEST_STAND, 2.0 * level.stand) if again else CALM
+    level.stood_at = now
+    level.stands_until = now + level.stand

@@ -1,0 +1,200 @@
+"""The important first, and nobody for long."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.policy.priority import Priority
+from proxy.policy.priority_queue import CALM, INTERVAL, PriorityQueue
+
+LOW, NORMAL, HIGH, CRITICAL = Priority
+RATE = 1000.0
+"""A hundred are served in an interval, and two or three in half of the target."""
+
+
+def queue(*waiters: tuple[str, Priority], at: float = 0.0) -> PriorityQueue:
+    made = PriorityQueue()
+    for ticket, priority in waiters:
+        made.push(ticket, priority, at)
+    return made
+
+
+def standing(priority: Priority = LOW, now: float = 0.0) -> PriorityQueue:
+    """As many wait as may, and one more has come."""
+    made = PriorityQueue()
+    for number in range(100):
+        assert made.patience(priority, RATE, now) == INTERVAL
+        made.push(number, priority, now)
+    assert made.patience(priority, RATE, now) == 0.0
+    return made
+
+
+def drained(waiting: PriorityQueue) -> PriorityQueue:
+    while waiting.pop() is not None:
+        pass
+    return waiting
+
+
+def test_the_more_important_go_first_and_equals_in_their_turn() -> None:
+    waiting = queue(("1", LOW), ("2", NORMAL), ("3", CRITICAL), ("4", HIGH), ("5", CRITICAL))
+    assert [waiting.pop() for _ in range(6)] == ["3", "5", "4", "2", "1", None]
+    assert waiting.waiting == 0
+
+
+def test_a_burst_may_wait_as_long_as_it_is_served_in_an_interval() -> None:
+    waiting = standing()
+    assert waiting.waiting == RATE * INTERVAL
+
+
+def test_where_hardly_any_are_served_one_may_wait_until_it_was_in_vain() -> None:
+    waiting = PriorityQueue()
+    assert waiting.patience(LOW, 0.1, 0.0) == INTERVAL
+    waiting.push("a", LOW, 0.0)
+    waiting.expire("a", LOW, INTERVAL)
+    assert waiting.patience(LOW, 0.1, INTERVAL) == 0.0
+
+
+def test_few_wait_behind_a_queue_that_stands() -> None:
+    waiting = drained(standing())
+    places = 0
+    while waiting.patience(LOW, RATE, 0.1) > 0.0:
+        waiting.push(f"{places}", LOW, 0.1)
+        places += 1
+    assert places == 3
+
+
+def test_a_queue_stands_when_one_has_waited_in_vain() -> None:
+    waiting = queue(*((f"{number}", LOW) for number in range(4)))
+    waiting.expire("0", LOW, INTERVAL)
+    assert waiting.is_pressed(INTERVAL)
+    assert waiting.patience(LOW, RATE, INTERVAL) == 0.0
+
+
+def test_those_who_waited_too_long_go_when_their_queue_stands() -> None:
+    waiting = queue(("old", LOW), ("critical", CRITICAL))
+    waiting.push("new", LOW, 0.01)
+    assert waiting.stale(LOW) is None
+    waiting.expire("critical", CRITICAL, 0.012)
+    assert waiting.stale(LOW) is None, "it is not theirs that stands"
+    for number in range(98):
+        waiting.push(number, LOW, 0.012)
+    assert waiting.patience(LOW, RATE, 0.012) == 0.0
+    assert waiting.stale(LOW) == "old"
+    assert waiting.stale(LOW) is None
+    assert waiting.pop() == "new"
+
+
+def test_it_stands_no_more_when_nobody_was_refused_for_a_while() -> None:
+    waiting = drained(standing())
+    for number in range(3):
+        waiting.push(number, LOW, 0.0)
+    assert waiting.patience(LOW, RATE, CALM * 0.5) == 0.0
+    assert waiting.patience(LOW, RATE, CALM * 1.6) == INTERVAL
+
+
+def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
+    waiting = drained(standing())
+    now, spans = 0.0, []
+    for _ in range(4):
+        begun = now
+        for number in range(3):
+            waiting.push(number, LOW, now)
+        while waiting.patience(LOW, RATE, now) == 0.0:
+            now += CALM / 64
+        spans.append(round((now - begun) / CALM))
+        number = 3
+        while waiting.patience(LOW, RATE, now) > 0.0:
+            waiting.push(number, LOW, now)
+            number += 1
+        drained(waiting)
+    assert spans == [1, 2, 4, 8]
+
+
+def test_a_flood_of_the_unimportant_leaves_the_important_their_burst() -> None:
+    waiting = standing(LOW)
+    assert waiting.patience(NORMAL, RATE, 0.0) == INTERVAL
+    assert waiting.patience(CRITICAL, RATE, 0.0) == INTERVAL
+
+
+def test_important_ones_leave_the_unimportant_nothing() -> None:
+    assert standing(CRITICAL).patience(LOW, RATE, 0.0) == 0.0
+
+
+def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_important() -> None:
+    waiting = queue(*((f"{number}", LOW) for number in range(99)), ("high", HIGH))
+    waiting.push("first", CRITICAL, 0.0)
+    assert waiting.surplus(CRITICAL, RATE, 0.0) == "98"
+    assert waiting.surplus(CRITICAL, RATE, 0.0) is None
+    assert waiting.is_pressed(0.0)
+
+
+def test_nobody_makes_way_for_an_equal() -> None:
+    waiting = queue(*((f"{number}", LOW) for number in range(200)))
+    assert waiting.surplus(LOW, RATE, 0.0) is None
+
+
+def test_a_waiter_leaves_its_place() -> None:
+    waiting = queue(("a", LOW), ("b", LOW))
+    waiting.remove("a", LOW)
+    assert [waiting.pop(), waiting.pop()] == ["b", None]
+    with pytest.raises(KeyError):
+        waiting.remove("a", LOW)
+    assert not waiting.is_pressed(0.0)
+
+
+def test_a_ticket_waits_once_at_a_time() -> None:
+    waiting = queue(("a", LOW))
+    with pytest.raises(ValueError, match="once"):
+        waiting.push("a", LOW, 0.0)
+
+
+def test_refusals_press_for_a_while() -> None:
+    assert not PriorityQueue().is_pressed(0.0)
+    waiting = standing()
+    assert waiting.is_pressed(CALM / 2)
+    assert not waiting.is_pressed(CALM * 1.1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["come", "go", "leave", "expire", "stale"]),
+            st.sampled_from(Priority),
+            st.sampled_from([0.0, 0.001, 0.05, 0.2, 3600.0, -1.0]),
+            st.sampled_from([0.0, 1.0, 50.0, 1e9]),
+        )
+    )
+)
+def test_it_loses_nobody_and_counts_right(
+    steps: list[tuple[str, Priority, float, float]],
+) -> None:
+    waiting, now, count = PriorityQueue(), 0.0, 0
+    inside: dict[int, Priority] = {}
+    for what, priority, by, rate in steps:
+        now += by
+        if what == "come":
+            if waiting.patience(priority, rate, now) > 0.0:
+                count += 1
+                waiting.push(count, priority, now)
+                inside[count] = priority
+                while (gone := waiting.surplus(priority, rate, now)) is not None:
+                    assert isinstance(gone, int)
+                    assert inside.pop(gone) < priority
+        elif what == "go":
+            first = waiting.pop()
+            if isinstance(first, int):
+                assert inside[first] == max(inside.values())
+                del inside[first]
+            else:
+                assert not inside
+        elif what in {"leave", "expire"} and inside:
+            ticket, of = next(iter(inside.items()))
+            if what == "leave":
+                waiting.remove(ticket, of)
+            else:
+                waiting.expire(ticket, of, now)
+            del inside[ticket]
+        elif what == "stale" and (gone := waiting.stale(priority)) is not None:
+            assert isinstance(gone, int)
+            assert inside.pop(gone) is priority
+        assert waiting.waiting == len(inside)

@@ -1,0 +1,256 @@
+"""What is promised under overload, in simulated time, with nothing set by hand.
+
+The shop has 20 slots of 20 ms and a queue without end: 1,000 requests a second.
+"""
+
+import random
+
+import pytest
+
+from proxy.policy.priority import Priority
+from tests.simulation.shop import Answer
+from tests.simulation.street import ADAPTIVE, Street, rules
+from tests.simulation.visitors import Kind, Manners
+
+STUBBORN = Manners(patience=1.0, retries=2)
+
+WITH_PRIORITIES = rules(
+    adaptive=ADAPTIVE,
+    priorities={f"/{each.name.lower()}": each for each in Priority},
+)
+
+
+def mixed(critical: float, high: float, normal: float, low: float) -> list[Kind]:
+    """Work takes 10 to 30 ms."""
+
+    def work(draw: random.Random) -> Answer:
+        return Answer(draw.uniform(0.01, 0.03))
+
+    shares = {"/critical": critical, "/high": high, "/normal": normal, "/low": low}
+    return [Kind(path, share, work) for path, share in shares.items()]
+
+
+@pytest.mark.parametrize("times", [5.0, 10.0, 20.0])
+def test_far_too_many_leave_the_shop_at_its_capacity(times: float) -> None:
+    street = Street()
+    street.run(2.0, times)
+    tally = street.run(3.0)
+    assert street.share(2.0, 5.0) >= 0.95
+    assert tally.late == 0
+    assert tally.success_within(0.99) < 0.1
+    assert tally.refusal_within(0.5) < 0.001
+    assert tally.refusal_within(0.99) < 0.005
+
+
+def test_without_a_proxy_the_shop_is_lost() -> None:
+    street = Street(None)
+    street.run(5.0, 2.0)
+    assert street.share(2.0, 5.0) < 0.05, "or the simulation has nothing to save"
+
+
+def test_the_limit_is_found_in_two_seconds() -> None:
+    street = Street()
+    street.run(2.0, 10.0)
+    assert 20 <= street.limit <= 32
+    assert street.share(0.0, 1.0) >= 0.9
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_half_the_capacity_meets_not_one_refusal(seed: int) -> None:
+    street = Street(seed=seed)
+    tally = street.run(20.0, 0.5)
+    assert tally.refusals == []
+    assert tally.good == pytest.approx(0.5 * 20.0 * street.capacity, rel=0.05)
+
+
+def test_nine_tenths_of_the_capacity_meet_not_one_refusal_in_a_minute() -> None:
+    street = Street(slots=10, work=0.05, kinds=[Kind(work=lambda _: Answer(0.05))])
+    assert street.run(60.0, 0.9).refusals == []
+
+
+@pytest.mark.parametrize("times", [1.1, 1.5])
+def test_lasting_mild_overload_does_not_drive_the_limit_up(times: float) -> None:
+    street = Street(slots=10, work=0.05, kinds=[Kind(work=lambda _: Answer(0.05))])
+    limits = []
+    street.load(times)
+    for _ in range(180):
+        street.run(1.0)
+        limits.append(street.limit)
+    assert max(limits[30:]) <= 30
+    assert street.share(2.0, 180.0) >= 0.95
+
+
+def test_critical_requests_succeed_while_their_own_share_is_below_capacity() -> None:
+    street = Street(WITH_PRIORITIES, kinds=mixed(0.05, 0.15, 0.4, 0.4))
+    street.run(1.0, 10.0)
+    street.run(4.0)
+    critical = street.account.between(1.0, 5.0, "/critical")
+    low = street.account.between(1.0, 5.0, "/low")
+    assert critical.good >= 0.995 * critical.wanted
+    assert critical.success_within(0.99) < 0.1
+    assert low.refusal_within(0.5) < 0.001
+    assert low.refusal_within(0.99) < 0.005
+    assert low.good < 0.01 * low.wanted
+    assert street.share(1.0, 5.0) >= 0.95
+
+
+def test_critical_requests_succeed_at_eight_tenths_of_the_capacity() -> None:
+    street = Street(WITH_PRIORITIES, kinds=mixed(0.2, 0.2, 0.3, 0.3))
+    street.run(5.0, 4.0)
+    critical = street.account.between(1.0, 4.9, "/critical")
+    assert critical.good >= 0.995 * critical.wanted - 40, "but those still on their way"
+
+
+def test_the_more_important_have_the_larger_share() -> None:
+    street = Street(WITH_PRIORITIES, kinds=mixed(0.2, 0.2, 0.3, 0.3))
+    street.run(5.0, 2.0)
+    shares = []
+    for each in reversed(Priority):
+        tally = street.account.between(1.0, 5.0, f"/{each.name.lower()}")
+        shares.append(tally.good / tally.wanted)
+    assert shares[0] > 0.99
+    assert shares[1] > 0.9
+    assert shares[1] > shares[2]
+    assert shares[2] < 0.4
+    assert shares[3] < 0.2
+
+
+def test_after_a_wave_with_naive_retries_all_is_well_within_a_second() -> None:
+    street = Street(manners=STUBBORN)
+    street.run(3.0, 0.5)
+    street.run(5.0, 10.0)
+    street.run(3.0, 0.5)
+    assert street.share(3.0, 8.0) >= 0.8
+    assert street.share(9.0, 11.0) >= 0.95 * 0.5
+    assert street.account.between(9.0, 11.0).refusals == []
+
+
+@pytest.mark.parametrize(("slots", "slower"), [(10, 1.0), (20, 2.0)])
+def test_half_of_the_capacity_is_found_at_once(slots: int, slower: float) -> None:
+    street = Street()
+    street.run(3.0, 5.0)
+    street.shop.slots, street.shop.slower = slots, slower
+    street.run(5.0)
+    assert street.share(3.0, 8.0) >= 0.9 * 0.5
+
+
+def test_capacity_that_comes_back_is_found_within_two_seconds() -> None:
+    street = Street(slots=10)
+    street.run(5.0, 5.0)
+    street.shop.slots = 20
+    street.run(5.0)
+    assert street.share(7.0, 10.0) >= 0.95 * 2
+
+
+def test_a_leak_of_three_times_the_latency_costs_no_more_than_it_must() -> None:
+    street = Street()
+    street.run(3.0, 5.0)
+    street.shop.slower = 3.0
+    street.run(5.0)
+    street.shop.slower = 1.0
+    street.run(4.0)
+    assert street.share(3.0, 8.0) >= 0.85 / 3
+    assert street.share(9.0, 12.0) >= 0.95
+
+
+def test_a_latency_that_stays_three_times_as_high_is_got_used_to() -> None:
+    street = Street()
+    street.run(3.0, 5.0)
+    street.shop.slower = 3.0
+    street.run(8.0)
+    assert street.share(5.0, 11.0) >= 0.9 / 3
+    assert street.sidecars[0].adaptive.algorithm.baseline > 0.045
+
+
+def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_two_seconds() -> None:
+    street = Street()
+    street.run(2.0, 0.3)
+    street.shop.slower = 3.0
+    first = street.run(2.0)
+    assert len(first.refusals) < 0.25 * first.wanted
+    assert street.run(5.0).refusals == []
+    street.shop.slower = 1.0
+    assert street.run(2.0).refusals == []
+
+
+def test_fast_and_slow_routes_together_are_no_sign_of_overload() -> None:
+    fast = Kind("/fast", 0.8, lambda _: Answer(0.005))
+    slow = Kind("/slow", 0.2, lambda _: Answer(0.08))
+    street = Street(kinds=[fast, slow])
+    assert street.run(5.0, 0.5).refusals == []
+    street.run(10.0, 5.0)
+    assert street.share(7.0, 15.0) >= 0.9
+
+
+def test_a_mixture_that_changes_is_got_used_to() -> None:
+    street = Street(work=0.02)
+    share_of_slow = [0.0]
+
+    def work(draw: random.Random) -> Answer:
+        return Answer(0.08 if draw.random() < share_of_slow[0] else 0.02)
+
+    street = Street(kinds=[Kind(work=work)])
+    street.run(3.0, 5.0)
+    share_of_slow[0] = 0.5
+    street.run(8.0)
+    assert street.share(5.0, 11.0) >= 0.75 * 0.4
+
+
+def test_a_shop_that_answers_errors_in_no_time_does_not_look_fast() -> None:
+    broken = [0.0]
+
+    def work(draw: random.Random) -> Answer:
+        return Answer(0.001, 500) if draw.random() < broken[0] else Answer(0.02)
+
+    street = Street(kinds=[Kind(work=work)])
+    street.run(3.0, 5.0)
+    broken[0] = 0.5
+    street.run(3.0)
+    algorithm = street.sidecars[0].adaptive.algorithm
+    assert algorithm.baseline == pytest.approx(0.02, rel=0.1)
+    assert algorithm.places >= 20
+    broken[0] = 0.0
+    street.run(3.0)
+    assert street.share(7.0, 9.0) >= 0.95
+
+
+def test_a_shop_that_stops_for_seconds_is_back_within_a_second() -> None:
+    street = Street(manners=STUBBORN)
+    street.run(3.0, 2.0)
+    street.shop.stop()
+    street.run(3.0)
+    assert street.shop.in_flight < 400, "a trickle, for those who left may have been answered"
+    street.shop.go_on()
+    street.run(4.0)
+    assert street.share(7.0, 10.0) >= 0.9
+
+
+def test_a_shop_whose_work_suffers_from_a_queue_is_kept_at_its_best() -> None:
+    street = Street(contention=0.01)
+    street.run(6.0, 10.0)
+    assert street.share(2.0, 6.0) >= 0.93
+
+
+@pytest.mark.parametrize(("slots", "most"), [(1, 6), (4, 12), (100, 140)])
+def test_small_and_large_shops_are_found_alike(slots: int, most: int) -> None:
+    street = Street(slots=slots)
+    street.run(8.0 if slots > 10 else 12.0, 3.0)
+    assert slots <= street.limit <= most
+    assert street.share(street.now - 3.0, street.now) >= 0.95
+
+
+def test_several_sidecars_do_not_drive_each_other_up() -> None:
+    street = Street(sidecars=3)
+    street.run(30.0, 2.0)
+    assert street.share(2.0, 30.0) >= 0.95
+    assert street.account.between(10.0, 30.0).success_within(0.99) < 0.25
+
+
+def test_no_visitor_for_hours_changes_nothing() -> None:
+    street = Street()
+    street.run(3.0, 10.0)
+    limit = street.limit
+    street.run(2 * 3600.0, 0.0)
+    tally = street.run(2.0, 0.5)
+    assert tally.refusals == []
+    assert street.limit >= limit - 1
