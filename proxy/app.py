@@ -23,7 +23,10 @@ from proxy.ops.access_log import AccessLog
 from proxy.ops.admin import admin_app
 from proxy.ops.log_output import LogOutput
 from proxy.ops.reload import ApplyError, Reloader
+from proxy.ops.shed_notice import ShedNotice
+from proxy.ops.signals import Sampler
 from proxy.policy.engine import Engine
+from proxy.policy.signals import Signals
 from proxy.policy.snapshot import Snapshot, UpstreamSpec
 from proxy.readings import Readings, Recorder
 from proxy.rules.apart import load_apart
@@ -70,12 +73,13 @@ async def _serve(
     sidecar = _Sidecar(snapshot, output)
     reloader = Reloader(path, environ, snapshot, began, load=load_apart, apply=sidecar.apply)
     await sidecar.start(reloader)
-    watching = asyncio.create_task(_watch(reloader))
+    beside = (asyncio.create_task(_watch(reloader)), asyncio.create_task(sidecar.sample_load()))
     try:
         return await sidecar.until_ended(reloader)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _watch(reloader: Reloader) -> None:
@@ -99,6 +103,7 @@ class _Sidecar:
             Listener(self._services, spec, self._loop) for spec in snapshot.listeners
         ]
         self._readings = Readings(self._services, self._listeners)
+        self._sampler = Sampler(self._readings, self._loop)
         self._admin: web.AppRunner | None = None
         self._admin_address = ""
 
@@ -154,6 +159,17 @@ class _Sidecar:
         self._limit_connections(snapshot.server.max_connections)
         logs.configure(snapshot.logs, self._output)
         self._access_log.configure(snapshot.logs)
+
+    async def sample_load(self) -> None:
+        """Tells the shedder of the load, for ever."""
+        shedder = self._engine.shedder
+        notice = ShedNotice(shedder)
+
+        def take(signals: Signals) -> None:
+            shedder.update(signals)
+            notice.tell()
+
+        await self._sampler.run(lambda: self._rules.shedding, take)
 
     async def until_ended(self, reloader: Reloader) -> int:
         """Serves until SIGTERM or SIGINT, then drains; the exit code. A second signal exits."""

@@ -8,9 +8,10 @@ from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
 from proxy.policy.concurrency import ConcurrencyLimiter
-from proxy.policy.counters import RouteCounters
+from proxy.policy.counters import RouteCounters, UpstreamCounters
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
+from proxy.policy.shedder import Shedder
 from proxy.policy.verdict import Kind
 
 
@@ -68,6 +69,25 @@ class Readings:
                 in_flight=adaptive.in_flight,
                 waiting=adaptive.queue.waiting,
             )
+
+    def shedding(self) -> Shedder | None:
+        """See `Stats`."""
+        shedder = self._services.engine.shedder
+        return None if shedder.spec is None else shedder
+
+    def upstream_counters(self) -> dict[str, UpstreamCounters]:
+        """See `Traffic`."""
+        return {each.spec.name: each.counters for each in self._services.upstreams}
+
+    def queueing(self) -> float:
+        """See `Traffic`."""
+        rules = self._services.engine.rules
+        waiting = sum(each.queue.waiting for each in rules.adaptive.values()) + sum(
+            live.limiter.waiting
+            for live in rules.limits.values()
+            if isinstance(live.limiter, ConcurrencyLimiter)
+        )
+        return waiting / max(1, sum(each.in_use for each in self._services.upstreams))
 
     def listeners(self) -> Iterator[ListenerReading]:
         """See `Stats`."""

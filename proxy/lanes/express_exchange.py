@@ -280,7 +280,7 @@ class ExpressExchange:
         assert link is not None  # noqa: S101 - it calls
         assert upstream is not None  # noqa: S101
         self._upstream_wait = now - self._sent_at
-        upstream.answered(now)
+        upstream.answered(head, self._upstream_wait, now)
         self._services.engine.answered(self._verdict, head.status, self._upstream_wait, now)
         if head.status == 101:
             raise BadResponse("switched protocols unasked")

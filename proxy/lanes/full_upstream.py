@@ -22,8 +22,10 @@ from yarl import URL
 from proxy.lanes.errors import UpstreamError
 from proxy.lanes.flow import drain
 from proxy.lanes.response_feed import ResponseFeed
+from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import TlsSpec, UpstreamSpec
+from proxy.wire.response_head import ResponseHead
 
 LONGEST_FLUSH = 5.0
 """Seconds that an upstream has to take a tunnel's last bytes before its connection is cut."""
@@ -119,6 +121,7 @@ class Upstream:
         self.authority = f"{spec.host}:{spec.port}".encode("latin-1")
         self.in_use = 0
         self.connects = 0
+        self.counters = UpstreamCounters()
         self.failures = dict.fromkeys((Reason.UPSTREAM_ERROR, Reason.UPSTREAM_TIMEOUT), 0)
         self._loop = loop
         self._users = 0
@@ -227,12 +230,14 @@ class Upstream:
         `now` is monotonic seconds, here and there.
         """
         self.failures[error.reason] += 1
+        self.counters.failures += 1
         if self._failed_at is None:
             log.warning("upstream %s fails: %s", self.spec.name, error)
         self._failed_at = now
 
-    def answered(self, now: float) -> None:
-        """It answered: well again if the last failure is some time ago."""
+    def answered(self, head: ResponseHead, wait: float, now: float) -> None:
+        """It answered, after `wait` seconds: well again if the last failure is some time ago."""
+        self.counters.answered(head.status, wait, head.load_report, now)
         if self._failed_at is not None and now - self._failed_at >= WELL_AFTER:
             self._failed_at = None
             log.info("upstream %s answers again", self.spec.name)

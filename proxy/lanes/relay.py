@@ -122,7 +122,7 @@ class Relay:
             self._due = None
         now = monotonic()
         exchange.upstream_wait = now - self._sent_at
-        self._upstream.answered(now)
+        self._upstream.answered(head, exchange.upstream_wait, now)
         exchange.services.engine.answered(self._verdict, head.status, exchange.upstream_wait, now)
         return head
 

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from proxy.ops.reload import ReloadState
+from proxy.ops.shed_view import signal_rows
 from proxy.ops.stats import LimitReading, Stats
 from proxy.policy.counters import Histogram, LimitCounters, RouteCounters
 
@@ -125,6 +126,7 @@ class Metrics:
         for name, documentation in _LIMIT_GAUGES:
             for few in limits:
                 yield _limit_gauges(name, documentation, few)
+        yield from self._shedding()
         yield from self._connections()
         yield from self._config()
         yield _gauge("planb_draining", "1 while draining.", self._stats.phase == "draining")
@@ -137,6 +139,41 @@ class Metrics:
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
         yield from self._process.collect()
+
+    def _shedding(self) -> Iterator[Metric]:
+        shedder = self._stats.shedding()
+        if shedder is None:
+            return
+        labels = ("signal", "upstream")
+        values = GaugeMetricFamily("planb_signal", "Signals of load that count.", labels=labels)
+        pressures = GaugeMetricFamily(
+            "planb_signal_pressure", "How many priorities a signal wants shed.", labels=labels
+        )
+        thresholds = GaugeMetricFamily(
+            "planb_signal_threshold", "Thresholds of signals.", labels=("signal", "threshold")
+        )
+        for row in signal_rows(shedder):
+            if row.value is not None:
+                values.add_metric((row.name, row.upstream), row.value)
+                pressures.add_metric((row.name, row.upstream), row.pressure)
+        if shedder.spec is not None:
+            for name, threshold in shedder.spec.signals.items():
+                for step in ("start", "full", "refuse"):
+                    thresholds.add_metric((name, step), getattr(threshold, step))
+        levels = GaugeMetricFamily(
+            "planb_shed_level", "How many priorities are shed; 4 is all.", labels=("upstream",)
+        )
+        for upstream, level in shedder.levels.items():
+            levels.add_metric((upstream,), level.level)
+        shed = CounterMetricFamily("planb_shed", "Requests shed.", labels=("priority",))
+        for priority, count in shedder.shed.items():
+            shed.add_metric((priority.name.lower(),), count)
+        probes = CounterMetricFamily(
+            "planb_shed_probes",
+            "Requests let in to see whether the load has gone.",
+            value=shedder.probes,
+        )
+        yield from (values, pressures, thresholds, levels, shed, probes)
 
     def _connections(self) -> Iterator[Metric]:
         opened = GaugeMetricFamily(

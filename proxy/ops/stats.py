@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from proxy.policy.counters import LimitCounters, RouteCounters
 from proxy.policy.reasons import Reason
+from proxy.policy.shedder import Shedder
 
 Phase = Literal["starting", "ready", "draining"]
 LimitKind = Literal["rate", "pace", "concurrency", "adaptive", "mixed"]
@@ -76,6 +77,9 @@ class Stats(Protocol):
 
     def limits(self) -> Iterable[LimitReading]:
         """Each limit."""
+
+    def shedding(self) -> Shedder | None:
+        """Who sheds load; None where the rules have nobody shed."""
 
     def listeners(self) -> Iterable[ListenerReading]:
         """Each listener."""

@@ -7,9 +7,12 @@ from typing import Any
 
 from proxy.ops.metrics import shown_limits, shown_routes
 from proxy.ops.reload import ReloadState
+from proxy.ops.shed_view import blamed, shed_priorities, signal_rows
 from proxy.ops.stats import LimitReading, Stats
 from proxy.policy.counters import DURATION_BOUNDS, OWN_BOUNDS, RouteCounters
 from proxy.policy.reasons import Reason
+from proxy.policy.shedder import Shedder
+from proxy.rules.thresholds import as_written
 
 MOST_ROWS = 200
 """Routes, or limits, on a page that is fetched every second."""
@@ -49,6 +52,7 @@ class Status:
             "own_bounds": OWN_BOUNDS,
             "routes": [_route(*row) for row in shown_routes(used, MOST_ROWS)],
             "limits": [_limit(limit) for limit in shown_limits(self._stats.limits(), MOST_ROWS)],
+            "shedding": _shedding(self._stats.shedding(), now),
             "listeners": [asdict(listener) for listener in self._stats.listeners()],
             "upstreams": [asdict(upstream) for upstream in self._stats.upstreams()],
         }
@@ -80,6 +84,39 @@ def _route(name: str, counters: RouteCounters) -> dict[str, Any]:
         "duration": counters.duration.counts,
         "own_share": counters.own_share.counts,
         "queue_wait": counters.queue_wait.counts,
+    }
+
+
+def _shedding(shedder: Shedder | None, now: float) -> dict[str, Any] | None:
+    if shedder is None:
+        return None
+    signals = shedder.signals
+    return {
+        "signals": [
+            {
+                "name": row.name,
+                "upstream": row.upstream,
+                "value": row.shown,
+                "pressure": row.pressure,
+                "thresholds": [
+                    as_written(row.name, value)
+                    for value in (row.threshold.start, row.threshold.full, row.threshold.refuse)
+                ],
+            }
+            for row in signal_rows(shedder)
+        ],
+        "levels": [
+            {
+                "upstream": name,
+                "level": level.level,
+                "priorities": shed_priorities(level.level),
+                "blame": blamed(shedder, name) if level.level else "",
+            }
+            for name, level in shedder.levels.items()
+        ],
+        "shed": {priority.name.lower(): count for priority, count in shedder.shed.items()},
+        "probes": shedder.probes,
+        "sample_age": None if signals is None else now - signals.wall,
     }
 
 

@@ -154,3 +154,31 @@ class LimitCounters:
         self.admitted += other.admitted
         self.refused += other.refused
         self.shadow_refused += other.shadow_refused
+
+
+class UpstreamCounters:
+    """How one upstream answers: what signals of its load are made of.
+
+    `waits` are the seconds from the request's last byte to the answer's head, `server_errors` the
+    answers of 500 and above, `failures` the requests without an answer. `report` is the last that
+    it told of its load itself (`proxy.wire.load_report`), unread, `reported_at` when: monotonic
+    seconds.
+    """
+
+    __slots__ = ("failures", "report", "reported_at", "server_errors", "waits")
+
+    def __init__(self) -> None:
+        self.waits = Histogram()
+        self.server_errors = 0
+        self.failures = 0
+        self.report: bytes | None = None
+        self.reported_at = 0.0
+
+    def answered(self, status: int, wait: float, report: bytes | None, now: float) -> None:
+        """Count an answer."""
+        self.waits.observe(wait)
+        if status >= 500:
+            self.server_errors += 1
+        if report is not None:
+            self.report = report
+            self.reported_at = now

@@ -11,6 +11,7 @@ from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import NO_PARAMETERS, Request
 from proxy.policy.rules import UNMATCHED, Rules, build
+from proxy.policy.shedder import Shedder
 from proxy.policy.snapshot import ConcurrencySpec, PaceSpec, RateSpec, Snapshot
 from proxy.policy.verdict import (
     FORWARD,
@@ -40,6 +41,7 @@ class Engine(Admission):
     def __init__(self, snapshot: Snapshot, now: float, jitter: Callable[[], float]) -> None:
         super().__init__(jitter)
         self.draining = False
+        self.shedder = Shedder()
         self.rules = Rules(Snapshot((), {}))
         *_, rules = self.build(snapshot)
         self.swap(rules, now)
@@ -60,6 +62,7 @@ class Engine(Admission):
         Waiters that fit under a raised limit are admitted before it returns.
         """
         self.rules = rules
+        self.shedder.configure(rules.snapshot, now)
         for name, live in rules.limits.items():
             spec = rules.snapshot.limits[name]
             if live.limiter.spec == spec:
@@ -102,6 +105,9 @@ class Engine(Admission):
         verdict = Verdict(guard, now)
         if self.draining:
             return self._refuse(verdict, Reason.DRAINING, now)
+        shedder = self.shedder
+        if shedder.active and shedder.sheds(guard, request, now):
+            return self._refuse(verdict, Reason.SHED, now)
         most = guard.max_body_bytes
         if most is not None and request.length is not None and request.length > most:
             return self._refuse(verdict, Reason.BODY_TOO_LARGE, now)

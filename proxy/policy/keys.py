@@ -71,3 +71,6 @@ class KeySource:
         if len(value) > LONGEST_KEY_BYTES:
             return b"#" + blake2b(value, digest_size=16).digest()
         return b"=" + value
+
+
+BY_CLIENT_ADDRESS: Final = KeySource(KeyKind.CLIENT_ADDRESS)

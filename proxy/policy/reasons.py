@@ -26,6 +26,7 @@ class Reason(StrEnum):
     PACE = "pace", 429, "http_request_denied"
     CONCURRENCY = "concurrency", 503, "connection_limit_reached"
     QUEUE_TIMEOUT = "queue_timeout", 503, "connection_limit_reached"
+    SHED = "shed", 503, "destination_unavailable"
     DRAINING = "draining", 503, "destination_unavailable"
     CONNECTIONS = "connections", 503, "connection_limit_reached"
     # The upstream failed.
@@ -47,6 +48,7 @@ RETRY_LATER = frozenset(
         Reason.PACE,
         Reason.CONCURRENCY,
         Reason.QUEUE_TIMEOUT,
+        Reason.SHED,
         Reason.DRAINING,
         Reason.CONNECTIONS,
         Reason.UPSTREAM_ERROR,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from proxy.policy.answers import Answer
-from proxy.policy.keys import KeySource
+from proxy.policy.keys import BY_CLIENT_ADDRESS, KeySource
 from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
 
@@ -210,6 +210,31 @@ class ServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """From `start` on the lowest priorities are shed, at `full` all but critical, at `refuse` all.
+
+    They rise strictly, in the unit of their signal.
+    """
+
+    start: float
+    full: float
+    refuse: float
+
+
+@dataclass(frozen=True, slots=True)
+class SheddingSpec:
+    """When load is shed: by `signals`, see `proxy.policy.signals`; and `per` which clients.
+
+    `cgroup` is the control group that is looked at, from the root of its file system; None for the
+    process's own.
+    """
+
+    signals: Mapping[str, Threshold]
+    per: KeySource = BY_CLIENT_ADDRESS
+    cgroup: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version of the rules, complete.
 
@@ -226,5 +251,6 @@ class Snapshot:
     server: ServerSpec = ServerSpec()
     admin: AdminSpec = AdminSpec()
     logs: LogSpec = LogSpec()
+    shedding: SheddingSpec | None = None
     files: tuple[str, ...] = ()
     version: str = ""

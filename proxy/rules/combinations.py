@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from proxy.rules import addresses
 from proxy.rules.document import Value, as_plain, entries, get, section
 from proxy.rules.problems import Step
+from proxy.rules.thresholds import threshold_problems
 
 Found = Iterator[tuple[tuple[Step, ...], str]]
 
@@ -25,6 +26,7 @@ def combination_problems(data: Value) -> Found:
         yield from _upstream(("upstreams", name), upstream)
     for name, page in section(data, "pages").items():
         yield from _page(("pages", name), page)
+    yield from threshold_problems(data)
     yield from _admin(get(data, "admin"))
 
 

@@ -35,6 +35,7 @@ from proxy.rules.schema import (
     Upstream,
 )
 from proxy.rules.templates import Template
+from proxy.rules.thresholds import shedding
 from proxy.rules.units import Rate
 
 DEFAULT_MAX_KEYS = 65536
@@ -95,6 +96,7 @@ def compile_rules(
             rules.logs.sample_admitted,
             rules.logs.sample_refused,
         ),
+        shedding=None if rules.shedding is None else shedding(rules.shedding),
         files=files,
         version=version,
     )

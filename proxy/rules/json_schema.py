@@ -10,7 +10,11 @@ from proxy.rules.schema import Rules
 _ENVIRONMENT = "FromEnvironment"
 _PATTERN_OF_REFERENCE = r"\$\{[A-Za-z_]"
 _AS_IT_IS = ("propertyNames", "default", "examples", "enum")
-_AS_TEXT = {"integer": "^[-+]?[0-9]{1,18}$", "boolean": "^([Tt]rue|TRUE|[Ff]alse|FALSE)$"}
+_AS_TEXT = {
+    "integer": "^[-+]?[0-9]{1,18}$",
+    "number": r"^[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,3})?$",
+    "boolean": "^([Tt]rue|TRUE|[Ff]alse|FALSE)$",
+}
 _CHECKED = ("pattern", "enum", "const", "minimum", "maximum", "minLength")
 
 

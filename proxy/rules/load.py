@@ -17,7 +17,8 @@ from proxy.rules.page_files import NamedFiles
 from proxy.rules.problems import Problem, RulesError, Step, key_text
 from proxy.rules.references import reference_problems
 from proxy.rules.report import findings
-from proxy.rules.schema import Rules, Section
+from proxy.rules.schema import Rules
+from proxy.rules.section import Section
 
 MOST_FINDINGS = 1000
 """More mistakes of a kind are not told: they take time, and nobody reads them."""

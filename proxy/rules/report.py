@@ -7,13 +7,15 @@ from pydantic_core import ErrorDetails
 
 from proxy.rules.document import Value
 from proxy.rules.problems import Step, nearest, shown, suggestion
-from proxy.rules.schema import LIMIT_KINDS, TAG, Section
+from proxy.rules.schema import LIMIT_KINDS, TAG
+from proxy.rules.section import Section
 
 Finding = tuple[tuple[Step, ...], str, bool]
 """A path, a message, and whether the key is at fault and not its value."""
 
 _WHAT = {
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a mapping",
@@ -81,6 +83,8 @@ def _message(error: ErrorDetails) -> str:
         return f"{shown(value)} is not {words}{near}"
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']}"
+    if kind == "greater_than":
+        return f"must be more than {context['gt']}"
     if kind == "less_than_equal":
         return f"must be at most {context['le']}"
     if kind in ("too_short", "string_too_short"):

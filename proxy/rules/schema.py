@@ -5,20 +5,19 @@ number or a truth without their quotes. What keys say together is checked in
 `proxy.rules.combinations` and `proxy.rules.references`.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationInfo,
-    model_validator,
 )
 
 from proxy.policy.snapshot import QueueOrder
 from proxy.rules.problems import nearest
+from proxy.rules.section import Section
+from proxy.rules.section import key as _key
+from proxy.rules.shedding_schema import Shedding
 from proxy.rules.values import (
     PLAIN,
     Bind,
@@ -47,24 +46,6 @@ TAG = "\0"
 """Marks the steps of an error's place that name a choice and not a key: YAML can't hold it."""
 
 LIMIT_KINDS = ("rate", "pace", "concurrency")
-
-
-def _key(description: str, default: object = ..., **more: Any) -> Any:
-    """A key of the document. Its default stands here as YAML would write it."""
-    return Field(default, description=description, **more)
-
-
-class Section(BaseModel):
-    """A mapping of the document. Records which model looked at which mapping, for the report."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _seen(cls, data: object, info: ValidationInfo) -> object:
-        if info.context is not None:
-            info.context[id(data)] = cls
-        return data
 
 
 class Server(Section):
@@ -378,5 +359,8 @@ class Rules(Section):
         "Pages by name. `busy`, `trouble` and `bad-request` are there already and may be "
         "written anew.",
         {},
+    )
+    shedding: Shedding | None = _key(
+        "When there is too much load, requests are refused by priority. Without it none are.", None
     )
     logs: Logs = _key("What is written to the log.", {})

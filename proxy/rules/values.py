@@ -99,6 +99,7 @@ PLAIN = BeforeValidator(as_plain)
 
 Whole = Annotated[int, PLAIN]
 Truth = Annotated[bool, PLAIN]
+PositiveNumber = Annotated[float, Field(gt=0, le=10**9), PLAIN]
 Name = Annotated[str, PlainValidator(_name), _text(f"^{_NAME.pattern}$")]
 Duration = Annotated[
     float, PlainValidator(units.duration), _text(units.DURATION_PATTERN, "500ms", "2s", "1m30s")

@@ -43,6 +43,8 @@ CONNECTION: Final = 15
 CHUNKED: Final = 16
 TRANSFER_ENCODING: Final = 17
 UPGRADE: Final = 18
+# An upstream's report of its load (see `proxy.wire.load_report`): for us, and for nobody behind us.
+LOAD_REPORT: Final = 19
 
 # The names in `Connection`, where it is absent or of these kinds.
 NO_NAMES: Final[frozenset[bytes]] = frozenset()
@@ -109,7 +111,11 @@ _OF_REQUESTS: Final = _OF_BOTH | {
     b"x-forwarded-host": FORWARDED_HOST,
     b"x-forwarded-proto": FORWARDED_PROTO,
 }
-_OF_RESPONSES: Final = _OF_BOTH | {b"date": DATE}
+_OF_RESPONSES: Final = _OF_BOTH | {
+    b"date": DATE,
+    b"endpoint-load-metrics": LOAD_REPORT,
+    b"endpoint-load-metrics-bin": STAYS,
+}
 
 _REPEATED: Final = frozenset(
     b"""

@@ -68,6 +68,8 @@ _NOT_IN_TRAILERS = (
         *(b"authentication-info", b"proxy-authentication-info", b"cookie", b"set-cookie"),
         # Responses' control data.
         *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning"),
+        # For who stands before the upstream, and nobody behind (`proxy.wire.load_report`).
+        *(b"endpoint-load-metrics", b"endpoint-load-metrics-bin"),
     }
 )
 """RFC 9110 section 6.5.1, and the list of RFC 7230 section 4.1.2 that it generalises."""

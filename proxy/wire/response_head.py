@@ -13,6 +13,7 @@ from proxy.wire.field_line import (
     HOST,
     KEEP_ALIVE,
     KEEP_ALIVE_ALONE,
+    LOAD_REPORT,
     NO_NAMES,
     RESPONSE_LINES,
     STAYS,
@@ -59,7 +60,8 @@ class ResponseHead:
     are the same, classified. `length` is the Content-Length, None without one. `keep_alive`: the
     upstream connection may be used again, once the body has ended by itself. `upgrade`: the
     protocols that it changes to (101) or asks for (426), when `Connection` names the field.
-    `connection_names`: the lower-case names in `Connection`.
+    `connection_names`: the lower-case names in `Connection`. `load_report`: what the upstream says
+    of its load, None if it says nothing.
 
     A head whose lines all repeat may be that of many responses: nothing in it changes but
     `forwarded`, what has been made of it (see `proxy.wire.fields`); None for others.
@@ -73,6 +75,7 @@ class ResponseHead:
         "keep_alive",
         "length",
         "lines",
+        "load_report",
         "reason",
         "status",
         "upgrade",
@@ -101,6 +104,7 @@ class ResponseHead:
         self.upgrade = upgrade
         self.connection_names = connection_names
         self.forwarded: dict[tuple[bool, bool], bytes] | None = None
+        self.load_report: bytes | None = None
         self._fields: list[Field] | None = None
 
     @property
@@ -224,6 +228,7 @@ def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead
     length: int | None = None
     chunked = False
     names = NO_NAMES
+    load_report: bytes | None = None
     all_known = True
     known = RESPONSE_LINES.known
     for piece in pieces:
@@ -247,12 +252,15 @@ def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead
             names = KEEP_ALIVE_ALONE
         elif kind == CLOSE and names is NO_NAMES:
             names = CLOSE_ALONE
+        elif kind == LOAD_REPORT and load_report is None:
+            load_report = line.value
         else:
             return None
     if (status < 200 or status == 204) and (chunked or length):
         return None
     keep_alive = names is not CLOSE_ALONE
     head = ResponseHead(status, reason, (1, 1), lines, length, chunked, keep_alive, None, names)
+    head.load_report = load_report
     if all_known:
         head.forwarded = {}
     return head
@@ -283,19 +291,25 @@ def _response_head(head: bytes) -> ResponseHead:
     if (status < 200 or status == 204) and (chunked or length):
         # A body follows that must not: it would be taken for the next response.
         keep_alive = False
-    return ResponseHead(
+    lines = RESPONSE_LINES.classify(
+        _with_length(fields, length) if b"content-length" in found else fields
+    )
+    whole = ResponseHead(
         status,
         line[3] or b"",
         version,
-        RESPONSE_LINES.classify(
-            _with_length(fields, length) if b"content-length" in found else fields
-        ),
+        lines,
         length,
         chunked,
         keep_alive,
         b", ".join(found[b"upgrade"]) if b"upgrade" in found and b"upgrade" in names else None,
         names,
     )
+    # Of several none is believed.
+    reports = [each.value for each in lines if each.kind == LOAD_REPORT]
+    if len(reports) == 1:
+        whole.load_report = reports[0]
+    return whole
 
 
 def _length(values: list[bytes] | None) -> int | None:

@@ -9,8 +9,11 @@ from proxy.lanes.errors import UpstreamError
 from proxy.lanes.full_upstream import Upstream, UpstreamConnection, tls_context
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import TlsSpec, UpstreamSpec
+from proxy.wire.response_head import ResponseHead
 from tests.support.origin import Peer, RawOrigin, answering, ok
 from tests.support.raw_client import request_head
+
+HEAD = ResponseHead(200, b"OK", (1, 1), [], 0, False, True, None, frozenset())
 
 
 @pytest.fixture
@@ -142,13 +145,13 @@ async def test_an_upstream_s_failing_and_its_recovery_are_told_once(
     error = UpstreamError(Reason.UPSTREAM_ERROR, "no connection: Connection refused")
     for now in (100.0, 100.1, 103.0):
         upstream.failed(error, now)
-        upstream.answered(now + 0.05)
-    upstream.answered(107.9)
+        upstream.answered(HEAD, 0.05, now + 0.05)
+    upstream.answered(HEAD, 0.05, 107.9)
     assert caplog.messages == ["upstream shop fails: no connection: Connection refused"]
     assert upstream.failures[Reason.UPSTREAM_ERROR] == 3
 
-    upstream.answered(108.0)
-    upstream.answered(109.0)
+    upstream.answered(HEAD, 0.05, 108.0)
+    upstream.answered(HEAD, 0.05, 109.0)
     assert caplog.messages[1:] == ["upstream shop answers again"]
 
     upstream.failed(error, 110.0)

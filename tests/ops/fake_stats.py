@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
 from proxy.policy.counters import RouteCounters
+from proxy.policy.shedder import Shedder
 
 
 @dataclass
@@ -13,12 +14,16 @@ class FakeStats:
     limit_rows: list[LimitReading] = field(default_factory=list)
     listener_rows: list[ListenerReading] = field(default_factory=list)
     upstream_rows: list[UpstreamReading] = field(default_factory=list)
+    shedder: Shedder | None = None
 
     def routes(self) -> list[tuple[str, RouteCounters]]:
         return self.route_rows
 
     def limits(self) -> list[LimitReading]:
         return self.limit_rows
+
+    def shedding(self) -> Shedder | None:
+        return self.shedder
 
     def listeners(self) -> list[ListenerReading]:
         return self.listener_rows

@@ -12,7 +12,11 @@ from proxy.ops.metrics import PIECE, Metrics, shown_limits, shown_routes
 from proxy.ops.reload import ReloadState
 from proxy.ops.stats import LimitReading, ListenerReading, UpstreamReading
 from proxy.policy.counters import LimitCounters, RouteCounters
+from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
+from proxy.policy.shedder import Shedder
+from proxy.policy.signals import DEFAULT_THRESHOLDS, Signals
+from proxy.policy.snapshot import SheddingSpec, Snapshot, UpstreamSpec
 from tests.ops.fake_stats import FakeStats
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3"
@@ -211,3 +215,30 @@ def test_limits_above_the_bound_are_summed_up() -> None:
     other = shown[-1]
     assert (other.counters.admitted, other.counters.refused, other.tokens) == (6, 6, None)
     assert other.counters.shadow_refused == 6
+
+
+async def test_shedding_is_told_by_signal_upstream_and_priority() -> None:
+    shedder = Shedder()
+    spec = SheddingSpec({name: DEFAULT_THRESHOLDS[name] for name in ("cpu", "memory")})
+    shedder.configure(Snapshot((), {"shop": UpstreamSpec("shop", "::1", 1)}, shedding=spec), 0.0)
+    for step in range(40):
+        shedder.update(Signals(step / 4, 0.0, {"cpu": 0.85}, {}))
+    shedder.shed[Priority.LOW] = 7
+    shedder.probes = 2
+
+    found = await samples(metrics(FakeStats(shedder=shedder)))
+
+    assert found[key("planb_signal", signal="cpu", upstream="")] == 0.85
+    assert key("planb_signal", signal="memory", upstream="") not in found
+    assert found[key("planb_signal_pressure", signal="cpu", upstream="")] == 3.0
+    assert found[key("planb_signal_threshold", signal="memory", threshold="refuse")] == 0.95
+    assert found[key("planb_shed_level", upstream="shop")] == 3.0
+    assert found[key("planb_shed_total", priority="low")] == 7
+    assert found[key("planb_shed_total", priority="critical")] == 0
+    assert found[key("planb_shed_probes_total")] == 2
+
+
+async def test_where_nobody_is_to_be_shed_nothing_is_told_of_it() -> None:
+    text, _ = await metrics(FakeStats()).render()
+    assert b"planb_signal" not in text
+    assert b"planb_shed" not in text

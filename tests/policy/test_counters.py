@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.counters import DURATION_BOUNDS, OWN_BOUNDS, Histogram, RouteCounters
+from proxy.policy.counters import (
+    DURATION_BOUNDS,
+    OWN_BOUNDS,
+    Histogram,
+    RouteCounters,
+    UpstreamCounters,
+)
 from proxy.policy.reasons import Reason
 
 
@@ -138,3 +144,12 @@ def test_a_sum_over_routes_has_all_that_each_has_counted() -> None:
     for name in ("duration", "refusal_duration", "own_share", "queue_wait"):
         assert getattr(one, name).counts == getattr(both, name).counts
         assert getattr(one, name).sum == pytest.approx(getattr(both, name).sum)
+
+
+def test_an_upstream_s_answers_are_counted_with_its_last_report() -> None:
+    upstream = UpstreamCounters()
+    upstream.answered(200, 0.02, b"TEXT cpu_utilization=0.5", 10.0)
+    upstream.answered(500, 0.02, None, 11.0)
+    upstream.answered(499, 0.02, None, 12.0)
+    assert (sum(upstream.waits.counts), upstream.server_errors) == (3, 1)
+    assert (upstream.report, upstream.reported_at) == (b"TEXT cpu_utilization=0.5", 10.0)

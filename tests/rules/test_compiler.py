@@ -17,6 +17,8 @@ from proxy.policy.snapshot import (
     QueueOrder,
     RateSpec,
     ServerSpec,
+    SheddingSpec,
+    Threshold,
     TlsSpec,
     UpstreamSpec,
     UpstreamTimeouts,
@@ -62,6 +64,10 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             limits: [few, even, all]
             max_body_size: 64KiB
             priority: critical
+        shedding:
+          per: "cookie:sid"
+          cgroup: system.slice/shop.service
+          signals: {cpu: {start: 50%}, loop_lag: {}}
         logs:
           {format: json, level: error, access: false, sample_admitted: 5%, sample_refused: 0.5%}
         """,
@@ -83,6 +89,11 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             max_body_bytes=1_000_000,
             min_body_bytes_per_second=1024,
         ),
+    )
+    assert snapshot.shedding == SheddingSpec(
+        {"cpu": Threshold(0.5, 0.85, 0.9), "loop_lag": Threshold(0.02, 0.1, 0.5)},
+        KeySource(KeyKind.COOKIE, "sid"),
+        "system.slice/shop.service",
     )
     assert snapshot.admin == AdminSpec("0.0.0.0", 9000, "secret")
     assert snapshot.upstreams == {

@@ -21,7 +21,7 @@ from proxy.policy.snapshot import (
 )
 from proxy.rules.load import MOST_FINDINGS, load
 from proxy.rules.problems import RulesError
-from proxy.rules.schema import Section
+from proxy.rules.section import Section
 from tests.rules.documents import SHORTEST, Table, loaded, report, write
 
 BAD: Table = {

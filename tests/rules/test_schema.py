@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.rules.schema import Rules, Section
+from proxy.rules.schema import Rules
+from proxy.rules.section import Section
 
 
 def sections(section: type[Section]) -> Iterator[type[Section]]:

@@ -415,6 +415,7 @@ def test_bodies_without_a_length_are_sent_in_chunks(
         b"Content_Length",
         b"Connection",
         b"Trailer",
+        b"Endpoint-Load-Metrics",
     ],
 )
 def test_trailers_can_not_say_what_should_have_come_first(name: bytes) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.errors import BadResponse
+from proxy.wire.fields import forward_response_head
 from proxy.wire.response_head import (
     Framing,
     ResponseHead,
@@ -208,3 +209,29 @@ def test_splitting_the_input_anywhere_changes_nothing(
     pieces = [data[begin:end] for begin, end in pairwise(edges)]
     assert repr(outcome(pieces, max_bytes)) == whole
     assert repr(outcome([bytes([byte]) for byte in data], max_bytes)) == whole
+
+
+REPORT = b"Endpoint-Load-Metrics: TEXT cpu_utilization=0.9"
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK"])
+def test_an_upstream_s_report_of_its_load_is_kept_and_goes_no_further(start: bytes) -> None:
+    """On both ways of reading a head: HTTP/1.0 takes the full one."""
+    binary = b"endpoint-load-metrics-bin: CQAAAAAAAOA/"
+    head = read(with_fields(REPORT, b"A: b", binary, b"Content-Length: 0", start=start))
+    assert head.load_report == b"TEXT cpu_utilization=0.9"
+    sent = forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
+    assert sent == b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK"])
+def test_of_two_reports_none_is_believed(start: bytes) -> None:
+    assert read(with_fields(REPORT, REPORT, start=start)).load_report is None
+    assert read(with_fields(b"A: b", start=start)).load_report is None
+
+
+def test_a_report_is_not_remembered_with_the_rest_of_a_head() -> None:
+    for load in (b"0.1", b"0.2", b"0.3"):
+        field = b"endpoint-load-metrics: TEXT cpu_utilization=" + load
+        head = read(with_fields(b"Server: s", field))
+        assert head.load_report == b"TEXT cpu_utilization=" + load

@@ -1,0 +1,70 @@
+"""CPU and memory of a container, version 2 (docs.kernel.org/admin-guide/cgroup-v2.html).
+
+Of a group and those above it each with a limit is looked at: the tightest holds.
+"""
+
+from pathlib import Path
+
+from proxy.ops.signals_share import Share
+from proxy.ops.signals_system import (
+    System,
+    Unreadable,
+    control_groups,
+    number,
+    one,
+    read,
+    read_number,
+    read_numbers,
+)
+
+
+def is_mounted(system: System) -> bool:
+    """Whether this version is what controls the process: alone, not beside version 1."""
+    return (system.cgroups / "cgroup.controllers").exists()
+
+
+def limited_groups(system: System, file: str) -> list[Path]:
+    """The folders with a limit in their `file`, `cpu.max` or `memory.max`, innermost first."""
+    # The root has no such files.
+    return [
+        folder
+        for folder in control_groups(system)
+        if (folder / file).exists() and not read(folder / file).startswith(b"max")
+    ]
+
+
+class CpuGroup:
+    """One group with a quota."""
+
+    def __init__(self, folder: Path) -> None:
+        self._quota = folder / "cpu.max"
+        self._stat = folder / "cpu.stat"
+        self._used = Share()
+        self._throttled = Share()
+
+    def utilization(self, now: float) -> float | None:
+        """CPU time used, of what the quota allows for. Raises Unreadable."""
+        quota, _, period = read(self._quota).strip().partition(b" ")
+        if quota == b"max":
+            raise Unreadable(f"{self._quota}: there is no quota any more")
+        cores = number(quota, self._quota) / max(1, number(period, self._quota))
+        used = one(read_numbers(self._stat), b"usage_usec", self._stat)
+        return self._used.take(used / 1e6, now * cores)
+
+    def throttled(self) -> float | None:
+        """The share of the quota's periods that did not suffice. Raises Unreadable."""
+        numbers = read_numbers(self._stat)
+        return self._throttled.take(
+            one(numbers, b"nr_throttled", self._stat), one(numbers, b"nr_periods", self._stat)
+        )
+
+
+def memory_in_use(folder: Path) -> float:
+    """The share of its limit that a group uses. Raises Unreadable.
+
+    Without what the page cache could give back at once, as the kubelet counts its working set.
+    """
+    limit = read_number(folder / "memory.max")
+    current = read_number(folder / "memory.current")
+    stat = folder / "memory.stat"
+    return max(0, current - one(read_numbers(stat), b"inactive_file", stat)) / max(1, limit)

@@ -1,0 +1,115 @@
+"""How much is shed: a level that follows the pressure, fast up and slowly down."""
+
+from math import inf
+from typing import Final
+
+RISE: Final = 0.5
+"""Priorities a second that the level rises at most: a signal answers a second late (what it is a
+mean of), and a level that runs away from it meanwhile sheds far more than it should."""
+
+FALL: Final = 0.25
+"""Priorities a second that it falls at most. Slower than it rises, as with DAGOR, which admits 5 %
+less after a second of overload and 1 % more after one without (Zhou et al., "Overload Control for
+Scaling WeChat Microservices", SoCC 2018, section 4.2), and userver, with 5 % and 2 %
+(USERVER_RPS_CCONTROL). Both hold for services that hundreds of others wait for; one shop should be
+open again in a third of a minute."""
+
+RISE_IN_NEED: Final = 2.0
+NEED: Final = 2.0
+"""Seconds of nothing but `refuse` after which it rises faster: what has been shed was not enough.
+Then nobody is served four seconds after a wave that leaves nothing else."""
+
+DWELL: Final = 1.0
+"""Seconds for which the pressure must have been lower before the level falls."""
+
+SHRINK: Final = 0.5
+SLOWEST: Final = 0.05
+"""A level that turns goes on at half the speed, down to this share of the highest: so it closes in
+on what the shop bears and stays there, where it would swing for ever at one speed. The rule of
+RPROP for finding a minimum (Riedmiller and Braun, ICNN 1993)."""
+
+PATIENCE: Final = 4.0
+"""Seconds of going one way after which its speed doubles with each second: the load has changed.
+That is longer than a swing takes at the delays that signals have."""
+
+
+class ShedLevel:
+    """What one upstream's clients meet: `level` priorities are shed, of those 4.0 is all.
+
+    `wanted` is what the pressure asked for last, and `blame` names the signal that did. A signal
+    that jumps for one sample changes nothing: the lower one of two counts.
+    """
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_falls_from",
+        "_in_need_from",
+        "_speed",
+        "_turned_at",
+        "_up",
+        "blame",
+        "level",
+        "wanted",
+    )
+
+    def __init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        """Nobody is shed, and what was before is forgotten."""
+        self.level = 0.0
+        self.wanted = 0.0
+        self.blame = ""
+        self._before = 0.0
+        self._at = inf
+        self._falls_from = 0.0
+        self._in_need_from = inf
+        self._speed = 1.0
+        self._turned_at = 0.0
+        self._up = True
+
+    def follow(self, wanted: float, blame: str, now: float) -> None:
+        """Takes the pressure of a sample at `now`, monotonic seconds: later than the last one."""
+        passed = max(0.0, now - self._at)
+        self._at = now
+        self.wanted = wanted
+        target = min(wanted, self._before)
+        self._before = wanted
+        self._pace(target, now, passed)
+        if wanted < 4.0:
+            self._in_need_from = inf
+        elif self._in_need_from == inf:
+            self._in_need_from = now
+        if target >= self.level:
+            rise = RISE * self._speed
+            if now - self._in_need_from >= NEED:
+                rise = RISE_IN_NEED
+            if target > 0.0:
+                self.blame = blame
+            self.level = min(target, self.level + rise * passed)
+            self._falls_from = now + DWELL
+        elif now >= self._falls_from:
+            self.level = max(target, self.level - FALL * self._speed * passed)
+
+    def jump(self, wanted: float, blame: str, now: float) -> None:
+        """The same, at once: the rules have changed, and not the load."""
+        self.open()
+        self.level = self.wanted = self._before = wanted
+        self.blame = blame
+        self._at = now
+
+    def _pace(self, target: float, now: float, passed: float) -> None:
+        """How fast to go."""
+        if target == self.level:
+            # All calm: the next wave is a new one.
+            if target == 0.0:
+                self._speed = min(1.0, self._speed * 2.0**passed)
+            return
+        up = target > self.level
+        if up != self._up:
+            self._up = up
+            self._turned_at = now
+            self._speed = max(SLOWEST, self._speed * SHRINK)
+        elif now - self._turned_at > PATIENCE:
+            self._speed = min(1.0, self._speed * 2.0**passed)

@@ -1,0 +1,52 @@
+import pytest
+
+from proxy.ops.shed_notice import QUIET_SAMPLES, ShedNotice
+from proxy.policy.shedder import Shedder
+from proxy.policy.signals import DEFAULT_THRESHOLDS, Signals
+from proxy.policy.snapshot import SheddingSpec, Snapshot, UpstreamSpec
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.shedder = Shedder()
+        self.notice = ShedNotice(self.shedder)
+        self.now = 0.0
+        spec = SheddingSpec({"cpu": DEFAULT_THRESHOLDS["cpu"]})
+        self.rules = Snapshot((), {"shop": UpstreamSpec("shop", "::1", 1)}, shedding=spec)
+        self.shedder.configure(self.rules, 0.0)
+
+    def sample(self, cpu: float, samples: int) -> None:
+        for _ in range(samples):
+            self.now += 0.25
+            self.shedder.update(Signals(self.now, 0.0, {"cpu": cpu}, {}))
+            self.notice.tell()
+
+
+def test_shedding_is_told_when_it_begins_reaches_further_and_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watched = Watched()
+    watched.sample(0.5, 40)
+    watched.sample(0.82, 40)
+    watched.sample(0.1, 200)
+    assert caplog.messages == [
+        "before upstream shop: shedding low: cpu 82%",
+        "before upstream shop: shedding low and normal: cpu 82%",
+        "before upstream shop: shedding low, normal and high: cpu 82%",
+        "nothing is shed any more",
+    ]
+
+
+def test_a_short_rest_is_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    watched.sample(0.76, 10)
+    for _ in range(3):
+        watched.sample(0.1, QUIET_SAMPLES - 1)
+        assert not watched.shedder.active
+        watched.sample(0.76, 10)
+    assert caplog.messages == ["before upstream shop: shedding low: cpu 76%"]
+
+
+def test_rules_without_upstreams_are_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    ShedNotice(Shedder()).tell()
+    assert caplog.messages == []

@@ -1,0 +1,76 @@
+import pytest
+
+from proxy.ops.signals_upstream import FRESH_SECONDS, LEAST_ANSWERS, SAMPLES, UpstreamSignals
+from proxy.policy.counters import UpstreamCounters
+
+
+def answers(counters: UpstreamCounters, count: int, wait: float, status: int = 200) -> None:
+    for _ in range(count):
+        counters.answered(status, wait, None, 0.0)
+
+
+def test_latency_is_what_nine_of_ten_answers_take_at_most() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, 80, 0.02)
+    answers(counters, 20, 0.2)
+    latency = signals.take(0.25)["upstream_latency"]
+    assert 0.1 < latency <= 0.25
+
+
+def test_answers_are_forgotten_after_two_seconds() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, 100, 9.0)
+    for _ in range(SAMPLES):
+        assert signals.take(0.0)["upstream_latency"] > 5.0
+    assert "upstream_latency" not in signals.take(0.0)
+
+
+def test_what_takes_longer_than_the_last_bound_is_that_at_least() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, 100, 60.0)
+    assert signals.take(0.0)["upstream_latency"] == 10.0
+
+
+def test_errors_are_failures_and_server_errors() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, 60, 0.01)
+    answers(counters, 20, 0.01, status=503)
+    counters.failures += 20
+    assert signals.take(0.0)["upstream_errors"] == pytest.approx(0.4)
+
+
+def test_a_few_answers_prove_nothing() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, LEAST_ANSWERS - 1, 9.0, status=500)
+    assert signals.take(0.0) == {}
+
+
+def test_a_report_is_believed_while_it_is_fresh() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    counters.answered(
+        200, 0.01, b"TEXT cpu_utilization=0.9, named_metrics.pool=7, mem_utilization=x", 100.0
+    )
+    told = {"reported_cpu": 0.9, "reported_metrics.pool": 7.0}
+    assert signals.take(100.0 + FRESH_SECONDS) == told
+    assert signals.take(100.1 + FRESH_SECONDS) == {}
+    # A clock that went back.
+    assert signals.take(99.0) == {}
+
+
+def test_the_last_report_counts() -> None:
+    counters = UpstreamCounters()
+    for load in (b"0.9", b"0.2"):
+        counters.answered(200, 0.01, b"TEXT application_utilization=" + load, 5.0)
+    counters.answered(200, 0.01, None, 6.0)
+    assert UpstreamSignals(counters).take(6.0) == {"reported_utilization": 0.2}
