@@ -28,9 +28,11 @@ from proxy.ops.signals import Sampler
 from proxy.policy.engine import Engine
 from proxy.policy.signals import Signals
 from proxy.policy.snapshot import Snapshot, UpstreamSpec
+from proxy.policy.stored_response import StoredResponse
 from proxy.readings import Readings, Recorder
 from proxy.rules.apart import load_apart
 from proxy.rules.load import load
+from proxy.store.folder import Folder
 from proxy.version import version_text
 
 log = logging.getLogger("planb")
@@ -104,6 +106,7 @@ class _Sidecar:
         ]
         self._readings = Readings(self._services, self._listeners)
         self._sampler = Sampler(self._readings, self._loop)
+        self._folder: Folder | None = None
         self._admin: web.AppRunner | None = None
         self._admin_address = ""
 
@@ -122,6 +125,7 @@ class _Sidecar:
         except OSError as error:
             raise StartError(f"tls.ca_file: {error}") from None
         self._limit_connections(snapshot.server.max_connections)
+        self._keep_in_folder(snapshot)
         for listener, spec in zip(self._listeners, snapshot.listeners, strict=True):
             try:
                 await listener.bind()
@@ -156,6 +160,7 @@ class _Sidecar:
         except OSError as error:
             raise ApplyError(f"tls.ca_file: {error}") from None
         self._engine.swap(rules, time.monotonic())
+        self._keep_in_folder(snapshot)
         self._limit_connections(snapshot.server.max_connections)
         logs.configure(snapshot.logs, self._output)
         self._access_log.configure(snapshot.logs)
@@ -196,6 +201,31 @@ class _Sidecar:
         await self._drain()
         return 0
 
+    def _keep_in_folder(self, snapshot: Snapshot) -> None:
+        """Has stored responses outlive the process in the folder that the rules name, if any."""
+        spec, folder = snapshot.stored, self._folder
+        path = None if spec.folder is None else Path(spec.folder)
+        if folder is not None and folder.path != path:
+            # It need not be waited for: what it was told before, it writes.
+            folder.leave()
+            folder = None
+        if folder is not None:
+            folder.most_bytes = spec.memory_bytes
+        elif path is not None:
+            keeps = [route.keep for route in snapshot.routes if route.keep is not None]
+            longest = max((max(each.ttl, each.last_good_for or 0.0) for each in keeps), default=0.0)
+            folder = Folder(path, spec.memory_bytes, longest, self._restore)
+            folder.start()
+        self._folder = self._services.shelf = folder
+
+    def _restore(self, key: bytes, full_key: bytes, response: StoredResponse) -> None:
+        """Of the folder's thread: a response that it found."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._put_back, key, full_key, response)
+
+    def _put_back(self, key: bytes, full_key: bytes, response: StoredResponse) -> None:
+        self._engine.rules.stored.restore(key, full_key, response)
+
     def _limit_connections(self, wanted: int) -> None:
         """Lets in as many clients as there are file descriptors for, `wanted` at most."""
         affordable, descriptors = _affordable_connections(wanted)
@@ -229,6 +259,9 @@ class _Sidecar:
             for listener in self._listeners:
                 listener.abort()
         await self._upstreams.close()
+        if self._folder is not None:
+            self._folder.leave()
+            await asyncio.to_thread(self._folder.wait)
         if self._admin is not None:
             await self._admin.cleanup()
         _tell("ended", event="ended")

@@ -6,7 +6,13 @@ from time import monotonic
 from proxy.lanes.listener import Listener
 from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
-from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
+from proxy.ops.stats import (
+    LimitReading,
+    ListenerReading,
+    Phase,
+    SnapshotsReading,
+    UpstreamReading,
+)
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters, UpstreamCounters
 from proxy.policy.pace import PaceLimiter
@@ -111,6 +117,16 @@ class Readings:
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
             )
 
+    def snapshots(self) -> SnapshotsReading:
+        """See `Stats`."""
+        stored, shelf = self._services.engine.rules.stored, self._services.shelf
+        return SnapshotsReading(
+            len(stored.table),
+            stored.table.bytes,
+            stored.spec.memory_bytes,
+            0 if shelf is None else shelf.errors,
+        )
+
 
 class Recorder:
     """Writes exchanges of the lanes to the access log."""
@@ -124,10 +140,13 @@ class Recorder:
         """See `ExchangeLog`."""
         verdict, completion, head = entry.verdict, entry.completion, entry.head
         reason = completion.reason or verdict.reason
+        served = None if verdict.lookup is None else verdict.lookup.served
         if verdict.reason is not None:
             word = "refused"
         elif completion.reason is not None:
             word = "failed"
+        elif served is not None and completion.status:
+            word = "stored"
         else:
             word = "forwarded" if completion.status else "abandoned"
         self._log.write(
@@ -150,6 +169,7 @@ class Recorder:
                 bytes_in=entry.bytes_in,
                 bytes_out=entry.bytes_out,
                 detail=entry.detail,
+                served_from="" if served is None or not completion.status else "stored",
             )
         )
 

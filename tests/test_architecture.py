@@ -73,6 +73,7 @@ RULES: dict[str, Rule | None] = {
         parts=_names("ops policy rules wire"),
         packages=_names("aiohttp prometheus_client watchfiles"),
     ),
+    "store": Rule(parts=_names("store policy")),
     "demo": Rule(parts=_names("demo")),
     "surge": Rule(parts=_names("surge"), packages=_names("uvloop")),
 }
@@ -88,6 +89,10 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "aiohttp's protocol: only sockets show what it does",
     ),
     "proxy.lanes.relay": ("tests/scenarios/test_bodies.py", "moves bytes between two sockets"),
+    "proxy.lanes.stored_answers": (
+        "tests/scenarios/test_snapshots.py",
+        "joins what is stored to what is sent",
+    ),
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
     "proxy.policy.admission": (
         "tests/policy/test_engine_waiting.py",

@@ -38,6 +38,7 @@ def as_request(head: RequestHead, client: str) -> Request:
         client,
         None if head.chunked else head.length or 0,
         other_paths=other_paths,
+        target=head.target,
     )
 
 

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from time import monotonic
 
-from proxy.lanes.answering import as_request, may_go_on, own_answer, settle
+from proxy.lanes.answering import as_request, may_go_on, settle
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
 from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
 from proxy.lanes.services import Services
+from proxy.lanes.stored_answers import in_place
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion, State, Verdict
@@ -71,7 +72,6 @@ class Exchange:
                 else:
                     keep_alive = await self._forward(verdict, head)
             else:
-                assert verdict.reason is not None  # noqa: S101 - a refusal has one
                 keep_alive = await self._answer(verdict, verdict.reason)
         except DownstreamStalledError as stalled:
             self.detail = str(stalled)
@@ -219,16 +219,19 @@ class Exchange:
                 return False
             return await self._answer(verdict, error.reason)
 
-    async def _answer(self, verdict: Verdict, reason: Reason) -> bool:
-        """Sends the answer to `reason`: one write."""
+    async def _answer(self, verdict: Verdict, reason: Reason | None) -> bool:
+        """Answers in the shop's place; without a `reason` because there is no need to ask it."""
         connection = self.incoming.connection
         if verdict.state is State.REFUSE:
             connection.refusals += 1
         keep_alive = self._may_go_on(reason)
-        data = own_answer(self.services, verdict, reason, self.incoming.head, keep_alive=keep_alive)
-        self.status = verdict.guard.answers[reason].status
-        self.bytes_out = len(data)
+        head = self.incoming.head
+        reply = in_place(self.services, verdict, reason, head, keep_alive=keep_alive)
+        self.status, data, body = reply
+        self.bytes_out = len(data) + len(body)
         await self.write(data)
+        if body:
+            await self.write(body)
         return keep_alive
 
     async def _answer_options(self) -> bool:
@@ -251,8 +254,8 @@ class Exchange:
             refusals=self.incoming.connection.refusals,
         )
 
-    async def write(self, data: bytes) -> None:
-        """Sends `data` to the client.
+    async def write(self, data: bytes, *, waits: bool = True) -> None:
+        """Sends `data` to the client; with `waits` once it takes it.
 
         Raises ConnectionError when it has left, DownstreamStalledError when it takes nothing.
         """
@@ -261,7 +264,9 @@ class Exchange:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left")
         transport.write(data)
-        if connection.writing_paused and not await drain(
-            connection, self.incoming.writer, self.listener.timeouts.send
+        if (
+            waits
+            and connection.writing_paused
+            and not await drain(connection, self.incoming.writer, self.listener.timeouts.send)
         ):
             raise DownstreamStalledError("the client takes nothing")

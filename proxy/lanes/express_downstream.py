@@ -249,7 +249,7 @@ class ExpressConnection:
         client.read(listener, head)
         request = as_request(head, client.key)
         verdict = self.services.engine.decide(listener.name, request, now, self._woken)
-        if verdict.state is not REFUSE:
+        if verdict.state is not REFUSE or verdict.lookup is not None:
             self._begin_exchange(head, verdict, now, rest)
             return False
         self.refusals += 1

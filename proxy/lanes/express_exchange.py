@@ -5,11 +5,13 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.lanes.answering import may_go_on, own_answer, settle
+from proxy.lanes.answering import may_go_on, settle
 from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
 from proxy.lanes.express_upload import Upload
-from proxy.lanes.express_upstream import UpstreamLink
+from proxy.lanes.express_upstream import UpstreamLink, connected
 from proxy.lanes.full_upstream import Upstream
+from proxy.lanes.stored_answers import in_place, is_failure
+from proxy.lanes.tap import Tap, tap_on
 from proxy.policy.reasons import Reason
 from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Completion, Verdict
 from proxy.wire.body import encode_chunk, last_chunk
@@ -33,28 +35,11 @@ class ExpressExchange:
     """
 
     __slots__ = (
-        "_bytes_out",
-        "_chunked",
-        "_connecting",
-        "_detail",
-        "_downstream",
-        "_keep_alive",
-        "_link",
-        "_over",
-        "_own",
-        "_reason",
-        "_received_at",
-        "_sent_at",
-        "_services",
-        "_status",
-        "_timer",
-        "_upload",
-        "_upstream",
-        "_upstream_wait",
-        "_verdict",
-        "complete",
-        "head",
-    )
+        "_bytes_out", "_chunked", "_connecting", "_detail", "_downstream", "_keep_alive",
+        "_link", "_over", "_own", "_reason", "_received_at", "_sent_at", "_services",
+        "_status", "_tap", "_timer", "_upload", "_upstream", "_upstream_wait", "_verdict",
+        "complete", "head",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -76,6 +61,7 @@ class ExpressExchange:
         self._upload = Upload(downstream, head.length) if head.length else None
         self._chunked = False
         self._keep_alive = False
+        self._tap: Tap | None = None
         self._over = False
         # What is known of how it went, for the settlement and the log.
         self._status = 0
@@ -118,8 +104,8 @@ class ExpressExchange:
             self._downstream.refusals = 0
             self._forward()
         else:
-            assert verdict.reason is not None  # noqa: S101 - a refusal has one
-            self._downstream.refusals += 1
+            if verdict.state is REFUSE:
+                self._downstream.refusals += 1
             self._answer(verdict.reason)
 
     def resume(self) -> None:
@@ -175,7 +161,7 @@ class ExpressExchange:
             self._end()
             self._downstream.proceed(keep_alive=False, left=self.body_left)
         else:
-            self._release(reusable=False)
+            self._release(reusable=self.complete and self._sent())
             self._answer(error.reason)
 
     # ---------------------------------------------------------------- request
@@ -196,16 +182,11 @@ class ExpressExchange:
     async def _connect(self, upstream: Upstream) -> None:
         try:
             try:
-                connection = await upstream.connect()
+                link = await connected(upstream, self._services.deadlines)
             except UpstreamError as error:
                 self._connecting = None
                 self.fail(error)
                 return
-            try:
-                link = UpstreamLink(upstream, connection, self._services.deadlines)
-            except Exception:
-                connection.release(reusable=False)
-                raise
             self._connecting = None
             self._carry(link, upstream)
         except Exception:
@@ -285,6 +266,16 @@ class ExpressExchange:
         if head.status == 101:
             raise BadResponse("switched protocols unasked")
         downstream, services = self._downstream, self._services
+        lookup = self._verdict.lookup
+        if lookup is not None:
+            if is_failure(lookup, head, now):
+                self.complete = complete
+                self.fail(UpstreamError(Reason.UPSTREAM_ERROR, f"answered {head.status}"))
+                return
+            wait = self._upstream_wait
+            self._tap = tap_on(
+                services, lookup, head, framing, data, now, delay=wait, complete=complete
+            )
         self._chunked = framing is Framing.CHUNKED or framing is Framing.UNTIL_CLOSE
         # Who answers early may not want the rest, and we don't know how much is to come.
         self._keep_alive = self.head.keep_alive and self._sent() and not services.engine.draining
@@ -313,7 +304,10 @@ class ExpressExchange:
         self.complete = complete
         self._bytes_out += len(data)
         self._downstream.write(self._in_chunks(data) if self._chunked else data)
-        self._after_write(link, monotonic())
+        now = monotonic()
+        if self._tap is not None:
+            self._tap = self._tap.take(data, now, complete=complete)
+        self._after_write(link, now)
 
     def client_has_room(self) -> None:
         """The client takes more."""
@@ -331,7 +325,7 @@ class ExpressExchange:
 
     def _after_write(self, link: UpstreamLink, now: float) -> None:
         """Once something was written: the end, or a wait for either side."""
-        if self._downstream.writing_paused:
+        if self._downstream.writing_paused and not (self._tap is not None and self._tap.is_awaited):
             # A client that reads slowly is not the upstream's silence.
             link.silence.clear()
             link.pause_reading()
@@ -343,15 +337,17 @@ class ExpressExchange:
 
     # -------------------------------------------------------------------- end
 
-    def _answer(self, reason: Reason) -> None:
-        """Answers in the shop's place."""
+    def _answer(self, reason: Reason | None) -> None:
+        """Answers in the shop's place; without a `reason` because there is no need to ask it."""
         downstream, services, verdict = self._downstream, self._services, self._verdict
         complete, refusals = not self.body_left, downstream.refusals
         keep_alive = may_go_on(services, reason, self.head, complete=complete, refusals=refusals)
-        data = own_answer(services, verdict, reason, self.head, keep_alive=keep_alive)
-        self._status = verdict.guard.answers[reason].status
-        self._bytes_out = len(data)
+        reply = in_place(services, verdict, reason, self.head, keep_alive=keep_alive)
+        self._status, data, body = reply
+        self._bytes_out = len(data) + len(body)
         downstream.write(data)
+        if body:
+            downstream.write(body)
         self._end()
         downstream.proceed(keep_alive=keep_alive, left=self.body_left)
 
@@ -368,6 +364,8 @@ class ExpressExchange:
         """Releases what it holds, and settles. Called once."""
         self._over = True
         self._stop_timer()
+        if self._tap is not None:
+            self._tap.give_up()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None

@@ -310,3 +310,13 @@ class UpstreamLink:
             exchange.relay(b"", complete=True)
         elif not exchange.complete:
             exchange.fail(UpstreamError(Reason.UPSTREAM_ERROR, "the response was cut short"))
+
+
+async def connected(upstream: Upstream, wheel: DeadlineWheel) -> UpstreamLink:
+    """A new connection to `upstream`, ready to carry. Raises UpstreamError."""
+    connection = await upstream.connect()
+    try:
+        return UpstreamLink(upstream, connection, wheel)
+    except Exception:
+        connection.release(reusable=False)
+        raise

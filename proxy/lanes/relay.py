@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
 from proxy.lanes.full_upstream import UpstreamConnection
 from proxy.lanes.response_feed import ResponseFeed
+from proxy.lanes.stored_answers import is_failure
+from proxy.lanes.tap import Tap, tap_on
 from proxy.lanes.tunnel import tunnel
 from proxy.policy.reasons import Reason
 from proxy.policy.verdict import Verdict
@@ -39,6 +41,7 @@ class Relay:
         self._head = head
         self._verdict = verdict
         self._most = verdict.guard.max_body_bytes
+        self._lookup = verdict.lookup
         self._loop = exchange.loop
         # Of the rules of now: those of the request's arrival may name one that is gone.
         services = exchange.services
@@ -48,6 +51,7 @@ class Relay:
         self._sent_at = 0.0
         self._body_waited = 0.0
         self._due: asyncio.Timeout | None = None
+        self._tap: Tap | None = None
         self._upload: asyncio.Task[None] | None = None
 
     async def run(self) -> bool:
@@ -71,11 +75,15 @@ class Relay:
             if head.status == 101:
                 upgraded = True
                 await self._upgrade(head, connection, feed)
+            elif is_failure(self._lookup, head, monotonic()):
+                raise UpstreamError(Reason.UPSTREAM_ERROR, f"answered {head.status}")
             else:
                 keep_alive = await self._relay_response(head, feed)
                 # Both are unfit for another request while a part of this one's body is missing.
                 reusable = feed.reusable and self._sent
         finally:
+            if self._tap is not None:
+                self._tap.give_up()
             if self._upload is not None:
                 self._upload.cancel()
             connection.release(reusable=reusable, flush=upgraded)
@@ -237,14 +245,25 @@ class Relay:
         complete = feed.body.is_eof()
         exchange.status = head.status
         exchange.bytes_out = len(content)
+        if self._lookup is not None:
+            services, wait = exchange.services, exchange.upstream_wait
+            self._tap = tap_on(
+                *(services, self._lookup, head, framing, content, monotonic()),
+                delay=wait,
+                complete=complete,
+            )
         data += encode_chunk(content) if chunked else content
         if complete and chunked:
             data += last_chunk(trailer_fields(feed.trailers))
-        await exchange.write(data)
+        await exchange.write(data, waits=self._waits())
         exchange.own += monotonic() - begun
         if not complete:
             await self._relay_body(feed, chunked=chunked)
         return keep_alive
+
+    def _waits(self) -> bool:
+        """Whether the client's slowness is the upstream's: not while others wait for the same."""
+        return self._tap is None or not self._tap.is_awaited
 
     async def _relay_body(self, feed: ResponseFeed, *, chunked: bool) -> None:
         exchange, patience = self._exchange, self._timeouts.body
@@ -255,10 +274,14 @@ class Relay:
                     content = await feed.body.read()
                     # A client that reads slowly is not the upstream's silence.
                     silence.reschedule(None)
+                    if self._tap is not None:
+                        complete = feed.body.is_eof()
+                        self._tap = self._tap.take(content, monotonic(), complete=complete)
                     if not content:
                         break
                     exchange.bytes_out += len(content)
-                    await exchange.write(encode_chunk(content) if chunked else content)
+                    data = encode_chunk(content) if chunked else content
+                    await exchange.write(data, waits=self._waits())
         except TimeoutError:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "fell silent in a response") from None
         if chunked:

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from proxy.lanes.deadlines import DeadlineWheel
 from proxy.lanes.full_upstream import Upstream
+from proxy.lanes.tap import Taps
 from proxy.policy.engine import Engine
 from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
+from proxy.policy.stored_response import StoredResponse
 from proxy.policy.verdict import Completion, Kind, Verdict
 from proxy.wire.answer import http_date
 from proxy.wire.prepared import PreparedAnswers
@@ -42,6 +44,19 @@ class ExchangeLog(Protocol):
 
     def write(self, entry: Entry) -> None:
         """Writes it down. Never waits."""
+
+
+class Shelf(Protocol):
+    """Where stored responses outlive the process."""
+
+    errors: int
+    """Those that could not be kept."""
+
+    def put(self, key: bytes, full_key: bytes, response: StoredResponse) -> None:
+        """Keeps a response: see `StoredResponses.put`. Never waits."""
+
+    def drop(self, full_key: bytes) -> None:
+        """Forgets it. Never waits."""
 
 
 class Upstreams:
@@ -87,13 +102,15 @@ class Services:
     """What every lane works with.
 
     `connections` are the clients' that are open, of all lanes; at most `most_connections` are let
-    in, which the composition root keeps up to date.
+    in, which the composition root keeps up to date. `shelf` is None when there is none.
     """
 
     def __init__(self, engine: Engine, upstreams: Upstreams, log: ExchangeLog) -> None:
         self.engine = engine
         self.upstreams = upstreams
         self.log = log
+        self.shelf: Shelf | None = None
+        self.taps = Taps()
         self.connections = 0
         self.most_connections = engine.rules.snapshot.server.max_connections
         self.prepared = PreparedAnswers()
@@ -126,6 +143,10 @@ class Services:
         if self.connections:
             self._none_left = asyncio.get_running_loop().create_future()
             await self._none_left
+
+    def wall(self) -> float:
+        """The Unix time."""
+        return time.time()
 
     def date(self) -> bytes:
         """The value of a `Date` field, made once a second."""

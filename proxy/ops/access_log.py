@@ -25,9 +25,9 @@ LONGEST_DETAIL = 512
 class AccessRecord:
     """What there is to tell about a request. Durations are seconds; what is not known is empty.
 
-    `verdict` is `forwarded`, `refused`, `failed` or `abandoned`; `limit` is the one that refused;
-    `upstream` is the time spent waiting for the upstream; `waited` that for a turn. `detail` says
-    what went wrong.
+    `verdict` is `forwarded`, `stored`, `refused`, `failed` or `abandoned`; `limit` is the one that
+    refused; `upstream` is the time spent waiting for the upstream; `waited` that for a turn.
+    `detail` says what went wrong. `served_from` is `stored` where a stored response was sent.
     """
 
     listener: str
@@ -48,6 +48,7 @@ class AccessRecord:
     bytes_in: int
     bytes_out: int
     detail: str
+    served_from: str = ""
 
 
 class AccessLog:
@@ -121,6 +122,7 @@ def _json_line(now: float, record: AccessRecord) -> str:
             "status": record.status,
             "verdict": record.verdict,
             "reason": record.reason or "",
+            "served_from": record.served_from,
             "limit": record.limit,
             "duration_seconds": round(record.duration, 6),
             "own_seconds": round(record.own, 6),
@@ -137,10 +139,11 @@ def _json_line(now: float, record: AccessRecord) -> str:
 def _console_line(now: float, record: AccessRecord) -> str:
     why = f" {record.reason}" if record.reason else ""
     limit = f" by {record.limit}" if record.limit else ""
+    instead = ", last good answer sent" if record.served_from and why else ""
     detail = f": {_cut(record.detail, LONGEST_DETAIL)}" if record.detail else ""
     return escaped(
         f"{clock_time(now)} access   {record.status or '---'} {record.method}"
-        f" {_cut(record.target, LONGEST_TARGET)} {record.verdict}{why}{limit}"
+        f" {_cut(record.target, LONGEST_TARGET)} {record.verdict}{why}{limit}{instead}"
         f" {record.duration * 1000:.1f} ms ({record.route}, {record.client}){detail}"
     )
 

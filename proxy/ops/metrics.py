@@ -117,7 +117,7 @@ class Metrics:
         """All families; large ones in several pieces, one after the other."""
         routes = _in_pieces(shown_routes(self._stats.routes()))
         limits = _in_pieces(shown_limits(self._stats.limits()))
-        for of_routes in (_requests, _responses, _in_flight):
+        for of_routes in (_requests, _last_good, _responses, _in_flight):
             yield from map(of_routes, routes)
         for name, documentation, histogram in _HISTOGRAMS:
             for some in routes:
@@ -128,6 +128,7 @@ class Metrics:
                 yield _limit_gauges(name, documentation, few)
         yield from self._shedding()
         yield from self._connections()
+        yield from self._snapshots()
         yield from self._config()
         yield _gauge("planb_draining", "1 while draining.", self._stats.phase == "draining")
         yield CounterMetricFamily(
@@ -215,6 +216,18 @@ class Metrics:
                 failures.add_metric((upstream.name, reason.value), count)
         yield from (opened, accepted, kept, connects, failures, latency)
 
+    def _snapshots(self) -> Iterator[Metric]:
+        kept = self._stats.snapshots()
+        yield _gauge("planb_snapshots", "Answers that are kept.", kept.count)
+        yield _gauge("planb_snapshots_bytes", "Memory that they take.", kept.bytes)
+        yield _gauge("planb_snapshots_limit_bytes", "Memory that they may take.", kept.limit_bytes)
+        lost = CounterMetricFamily(
+            "planb_snapshot_folder_errors",
+            "Kept answers that could not be written to the folder, or were more than it took.",
+            value=kept.folder_errors,
+        )
+        yield lost
+
     def _config(self) -> Iterator[Metric]:
         state = self._reloads
         yield _gauge(
@@ -282,12 +295,26 @@ def _requests(routes: _Routes) -> Metric:
     for route, counters in routes:
         family.add_metric((route, "forwarded", ""), counters.forwarded)
         family.add_metric((route, "abandoned", ""), counters.abandoned)
+        if counters.stored:
+            family.add_metric((route, "stored", ""), counters.stored)
         # There are dozens of reasons, and a route meets few: a series begins with its first
         # request.
         for verdict, reasons in (("refused", counters.refused), ("failed", counters.failed)):
             for reason, count in reasons.items():
                 if count:
                     family.add_metric((route, verdict, reason.value), count)
+    return family
+
+
+def _last_good(routes: _Routes) -> Metric:
+    family = CounterMetricFamily(
+        "planb_last_good_answers",
+        "Requests among the refused and failed that got the last good answer instead of a page.",
+        labels=("route",),
+    )
+    for route, counters in routes:
+        if counters.last_good:
+            family.add_metric((route,), counters.last_good)
     return family
 
 

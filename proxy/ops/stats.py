@@ -62,6 +62,18 @@ class UpstreamReading:
     baseline: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotsReading:
+    """Kept answers now: how many there are, what they take, and what they may take, in bytes of
+    memory. `folder_errors` counts those that could not be written to their folder.
+    """
+
+    count: int = 0
+    bytes: int = 0
+    limit_bytes: int = 0
+    folder_errors: int = 0
+
+
 class Stats(Protocol):
     """Readings of the running process, in the order of the rules.
 
@@ -86,3 +98,6 @@ class Stats(Protocol):
 
     def upstreams(self) -> Iterable[UpstreamReading]:
         """Each upstream."""
+
+    def snapshots(self) -> SnapshotsReading:
+        """Kept answers."""

@@ -55,6 +55,7 @@ class Status:
             "shedding": _shedding(self._stats.shedding(), now),
             "listeners": [asdict(listener) for listener in self._stats.listeners()],
             "upstreams": [asdict(upstream) for upstream in self._stats.upstreams()],
+            "snapshots": asdict(self._stats.snapshots()),
         }
 
     def rules(self) -> dict[str, Any]:
@@ -80,6 +81,8 @@ def _route(name: str, counters: RouteCounters) -> dict[str, Any]:
         "refused": _met(counters.refused.items()),
         "failed": _met(counters.failed.items()),
         "abandoned": counters.abandoned,
+        "stored": counters.stored,
+        "last_good": counters.last_good,
         "in_flight": counters.in_flight,
         "duration": counters.duration.counts,
         "own_share": counters.own_share.counts,

@@ -124,7 +124,7 @@ class Admission:
         concurrency, key = lacking
         limiter = concurrency.limiter
         if not limiter.can_queue(key):
-            give_back(verdict, now)
+            verdict.give_back(now)
             self._refuse_by(verdict, concurrency, _CONCURRENCY, now)
             return
         if waiting.queued_at is None:
@@ -147,7 +147,7 @@ class Admission:
             if offered is None:
                 raise AssertionError("who is queued knows where")
             if waiting.until <= now:
-                give_back(waiter, now)
+                waiter.give_back(now)
                 self._refuse_by(waiter, offered[0], _QUEUE_TIMEOUT, now)
             else:
                 self._admit(waiter, waiting, now, offered)
@@ -161,7 +161,7 @@ class Admission:
         priority = verdict.guard.priority
         patience = adaptive.patience(priority, now)
         if not patience:
-            give_back(verdict, now)
+            verdict.give_back(now)
             self._turn_away(verdict, adaptive, now)
             return
         verdict.state = WAIT
@@ -178,7 +178,7 @@ class Admission:
         if not adaptive.reap(now) or adaptive.in_flight >= adaptive.algorithm.places:
             adaptive.queue.expire(verdict, verdict.guard.priority, now)
             waiting.queued_for = None
-            give_back(verdict, now)
+            verdict.give_back(now)
             self._refuse_by_adaptive(verdict, adaptive, _QUEUE_TIMEOUT, now)
             return
         adaptive.queue.remove(verdict, verdict.guard.priority)
@@ -199,7 +199,7 @@ class Admission:
                 raise AssertionError("only waiting verdicts are queued")
             waiting.queued_for = None
             if waiting.until <= now:
-                give_back(waiter, now)
+                waiter.give_back(now)
                 self._refuse_by_adaptive(waiter, adaptive, _QUEUE_TIMEOUT, now)
             else:
                 self._admit(waiter, waiting, now, adaptive)
@@ -212,7 +212,7 @@ class Admission:
         if not isinstance(waiter, Verdict) or (waiting := waiter.waiting) is None:
             raise AssertionError("only waiting verdicts are queued")
         waiting.queued_for = None
-        give_back(waiter, now)
+        waiter.give_back(now)
         self._refuse_by_adaptive(waiter, adaptive, reason, now)
         waiting.wake()
 
@@ -276,20 +276,3 @@ def _forward(
     verdict.guard.counters.in_flight += 1
     verdict.state = FORWARD
     verdict.waited = now - verdict.decided_at
-
-
-def give_back(verdict: Verdict, now: float) -> None:
-    """Returns what a request that was never forwarded had taken: tokens, slots, its place."""
-    waiting = verdict.waiting
-    if waiting is None:
-        return
-    if waiting.queued_in is not None:
-        concurrency, key = waiting.queued_in
-        concurrency.limiter.remove(key, verdict)
-        waiting.queued_in = None
-    if (adaptive := waiting.queued_for) is not None:
-        adaptive.queue.remove(verdict, verdict.guard.priority)
-        waiting.queued_for = None
-    for limiter, key, receipt in waiting.charges:
-        limiter.refund(key, receipt, now)
-    waiting.charges = []

@@ -50,7 +50,8 @@ class RouteCounters:
 
     `forwarded` are those that the upstream answered; `refused` those that never reached it;
     `failed` those that it was asked and Plan B had to answer in its place; `abandoned` those
-    whose client left before an answer.
+    whose client left before an answer; `stored` those that a fresh stored response answered.
+    `last_good` are those among the refused and failed that got a stored response, not a page.
 
     `responses` counts the upstream's answers by class: `responses[2]` are the 2xx. `duration` is
     that of requests that went upstream, `own_share` the part of it that Plan B spent itself,
@@ -61,8 +62,8 @@ class RouteCounters:
     """
 
     __slots__ = (
-        "abandoned", "duration", "failed", "forwarded", "in_flight", "own_share", "queue_wait",
-        "refusal_duration", "refused", "responses",
+        "abandoned", "duration", "failed", "forwarded", "in_flight", "last_good", "own_share",
+        "queue_wait", "refusal_duration", "refused", "responses", "stored",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,6 +71,8 @@ class RouteCounters:
         self.refused = dict.fromkeys(Reason, 0)
         self.failed = dict.fromkeys(Reason, 0)
         self.abandoned = 0
+        self.stored = 0
+        self.last_good = 0
         self.responses = [0] * 6
         self.in_flight = 0
         self.duration = Histogram()
@@ -115,17 +118,32 @@ class RouteCounters:
         histogram.counts[bisect_left(histogram.bounds, own)] += 1
         histogram.sum += own
 
+    def record_stored(self, status: int, waited: float) -> None:
+        """Count one request that a fresh stored response answers; the arguments are `record`'s."""
+        if waited > 0.0:
+            self.queue_wait.observe(waited)
+        if status == 0:
+            self.abandoned += 1
+        else:
+            self.stored += 1
+
     @property
     def total(self) -> int:
         """All requests counted."""
         return (
-            self.forwarded + sum(self.refused.values()) + sum(self.failed.values()) + self.abandoned
+            self.forwarded
+            + sum(self.refused.values())
+            + sum(self.failed.values())
+            + self.abandoned
+            + self.stored
         )
 
     def add(self, other: "RouteCounters") -> None:
         """Count all that `other` has counted: for a sum over routes."""
         self.forwarded += other.forwarded
         self.abandoned += other.abandoned
+        self.stored += other.stored
+        self.last_good += other.last_good
         self.in_flight += other.in_flight
         for reason in Reason:
             self.refused[reason] += other.refused[reason]

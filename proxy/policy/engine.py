@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from proxy.policy.adaptive import AdaptiveLimiter
-from proxy.policy.admission import Admission, Slot, charge, give_back
+from proxy.policy.admission import Admission, Slot, charge
+from proxy.policy.coalescing import Coalescing
 from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.keeping import Lookup
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
@@ -16,6 +18,7 @@ from proxy.policy.snapshot import ConcurrencySpec, PaceSpec, RateSpec, Snapshot
 from proxy.policy.verdict import (
     FORWARD,
     REFUSE,
+    SERVE,
     SETTLED,
     WAIT,
     Completion,
@@ -42,6 +45,7 @@ class Engine(Admission):
         super().__init__(jitter)
         self.draining = False
         self.shedder = Shedder()
+        self.coalescing = Coalescing()
         self.rules = Rules(Snapshot((), {}))
         *_, rules = self.build(snapshot)
         self.swap(rules, now)
@@ -63,6 +67,7 @@ class Engine(Admission):
         """
         self.rules = rules
         self.shedder.configure(rules.snapshot, now)
+        rules.stored.configure(rules.snapshot.stored)
         for name, live in rules.limits.items():
             spec = rules.snapshot.limits[name]
             if live.limiter.spec == spec:
@@ -90,8 +95,9 @@ class Engine(Admission):
         """What is to be done with `request`, which came in on `listener`.
 
         The route is that of its `path`; the limits of what routes its `other_paths` have hold too.
-        Every limit is asked before any is charged, so a refusal takes nothing. `wake` is called
-        when a waiting verdict's `state` or `wait_until` changes: from within `settle` or `swap`.
+        A response that is stored and fresh is served, and takes nothing. Else every limit is asked
+        before any is charged, so a refusal takes nothing either. `wake` is called when a waiting
+        verdict's `state` or `wait_until` changes: from within another call.
         """
         rules = self.rules
         found = rules.table.find(request.method, request.host, request.path)
@@ -103,15 +109,26 @@ class Engine(Admission):
         if request.other_paths:
             guard = rules.with_other_readings(guard, request)
         verdict = Verdict(guard, now)
+        lookup: Lookup | None = None
+        if guard.keeping is not None:
+            lookup = verdict.lookup = guard.keeping.lookup(request)
         if self.draining:
             return self._refuse(verdict, Reason.DRAINING, now)
-        shedder = self.shedder
-        if shedder.active and shedder.sheds(guard, request, now):
-            return self._refuse(verdict, Reason.SHED, now)
         most = guard.max_body_bytes
         if most is not None and request.length is not None and request.length > most:
             return self._refuse(verdict, Reason.BODY_TOO_LARGE, now)
+        if lookup is not None and self.coalescing.serves(verdict, lookup, now, wake):
+            return verdict
+        return self._ask(verdict, request, now, wake)
 
+    def _ask(
+        self, verdict: Verdict, request: Request, now: float, wake: Callable[[], None]
+    ) -> Verdict:
+        """Whether the shop may be asked: by its load, and by the limits."""
+        guard = verdict.guard
+        shedder = self.shedder
+        if shedder.active and shedder.sheds(guard, request, now):
+            return self._refuse(verdict, Reason.SHED, now)
         # Of several that refuse, the one with the longest wait tells the truth.
         spread = 0.0
         keys: list[bytes] = []
@@ -147,6 +164,13 @@ class Engine(Admission):
         waiting = verdict.waiting
         if waiting is None or verdict.state is not WAIT:
             return
+        if waiting.flight is not None:
+            lookup = self.coalescing.leave(verdict, waiting, now)
+            if lookup is not None and self.draining:
+                self._refuse(verdict, Reason.DRAINING, now)
+            elif lookup is not None:
+                self._ask(verdict, lookup.request, now, waiting.wake)
+            return
         if (adaptive := waiting.queued_for) is not None:
             self._end_patience(verdict, waiting, adaptive, now)
             return
@@ -154,13 +178,13 @@ class Engine(Admission):
             self._admit(verdict, waiting, now)
             return
         concurrency = waiting.queued_in[0]
-        give_back(verdict, now)
+        verdict.give_back(now)
         self._refuse_by(verdict, concurrency, Reason.QUEUE_TIMEOUT, now)
 
     def dismiss(self, verdict: Verdict, now: float) -> None:
         """Whatever `verdict` waits for, the process ends before it comes."""
         if verdict.state is WAIT:
-            give_back(verdict, now)
+            verdict.give_back(now)
             self._refuse(verdict, Reason.DRAINING, now)
 
     def answered(self, verdict: Verdict, status: int, latency: float, now: float) -> None:
@@ -188,8 +212,8 @@ class Engine(Admission):
             reason = verdict.reason
         elif state is WAIT:
             verdict.waited = now - verdict.decided_at
-            give_back(verdict, now)
-        else:
+            verdict.give_back(now)
+        elif state is not SERVE:
             raise AssertionError("a verdict settles once")
         holds = verdict.holds
         if holds:
@@ -200,14 +224,22 @@ class Engine(Admission):
                     self._admit_waiters(concurrency.limiter, key, now)
         if (adaptive := verdict.adaptive) is not None:
             self._unanswered(verdict, adaptive, completion, now)
-        counters.record(
-            state is FORWARD,
-            reason,
-            completion.status,
-            completion.duration,
-            completion.own,
-            verdict.waited,
-        )
+        if state is SERVE:
+            counters.record_stored(completion.status, verdict.waited)
+        else:
+            counters.record(
+                state is FORWARD,
+                reason,
+                completion.status,
+                completion.duration,
+                completion.own,
+                verdict.waited,
+            )
+        lookup = verdict.lookup
+        if lookup is not None:
+            counters.last_good += lookup.stands_in
+            if lookup.leads:
+                self.coalescing.hand_on(lookup)
 
     # ------------------------------------------------------------------ limits
 

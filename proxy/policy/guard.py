@@ -7,6 +7,7 @@ from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import LimitCounters, RouteCounters
+from proxy.policy.keeping import Keeping
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.priority import Priority
 from proxy.policy.rate import RateLimiter
@@ -65,6 +66,7 @@ class Guard:
     """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
     shadow mode, which are asked only about requests that are forwarded; and what limits all that
     go to its upstream, if that is `adaptive`. `only_rates`: there is nothing else than rates.
+    `keeping` is what is kept of its answers; None: nothing.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Guard:
         "concurrencies",
         "counters",
         "enforced",
+        "keeping",
         "listener",
         "max_body_bytes",
         "only_rates",
@@ -94,6 +97,7 @@ class Guard:
         max_body_bytes: int | None,
         priority: Priority,
         adaptive: AdaptiveLimiter | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.listener = listener
         self.route = route
@@ -101,6 +105,7 @@ class Guard:
         self.answers = answers
         self.max_body_bytes = max_body_bytes
         self.priority = priority
+        self.keeping = keeping
         self.enforced = enforced
         self.rates = _of_kind(enforced, RateLimiter)
         self.paces = _of_kind(enforced, PaceLimiter)
@@ -115,7 +120,7 @@ class Guard:
         """The guard with what `other` asks for besides, each limit once.
 
         Name, counters and answers stay; of the two longest bodies the smaller holds, and of the
-        priorities the lower.
+        priorities the lower. Nothing is kept of what can be read in two ways.
         """
         enforced = [each for guard in (self, other) for each in guard.enforced]
         lengths = [each.max_body_bytes for each in (self, other) if each.max_body_bytes is not None]

@@ -30,8 +30,8 @@ class Request:
     `client` is the key form of the client's address: the IPv4 address, or the /64 network of an
     IPv6 address. `length` is the body's length in bytes, None when it is not known beforehand.
     `other_paths` are those that the upstream may read instead of `path`
-    (`proxy.wire.target.other_readings`). `parameters` is filled in by the routes that match; it
-    may be shared with other requests and is never changed in place.
+    (`proxy.wire.target.other_readings`), `target` is what it is sent. `parameters` is filled in by
+    the routes that match; it may be shared with other requests and is never changed in place.
     """
 
     __slots__ = (
@@ -45,6 +45,7 @@ class Request:
         "parameters",
         "path",
         "query",
+        "target",
     )
 
     def __init__(
@@ -58,6 +59,7 @@ class Request:
         length: int | None = 0,
         *,
         other_paths: tuple[str, ...] = (),
+        target: bytes = b"",
     ) -> None:
         self.method = method
         self.host = host
@@ -67,6 +69,7 @@ class Request:
         self.client = client
         self.length = length
         self.other_paths = other_paths
+        self.target = target
         self.parameters: Mapping[str, str] = NO_PARAMETERS
         self._client_key = b""
 

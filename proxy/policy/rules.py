@@ -6,12 +6,14 @@ from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
+from proxy.policy.keeping import Keeping
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.request import Request
 from proxy.policy.routes import RouteTable
 from proxy.policy.snapshot import (
     ConcurrencySpec,
+    KeepSpec,
     LimitSpec,
     ListenerSpec,
     PaceSpec,
@@ -19,6 +21,7 @@ from proxy.policy.snapshot import (
     RouteSpec,
     Snapshot,
 )
+from proxy.policy.stored_responses import StoredResponses
 
 UNMATCHED = "unmatched"
 """The route name of requests that no route takes: they are forwarded."""
@@ -37,12 +40,14 @@ class Rules:
         "listeners",
         "routes",
         "snapshot",
+        "stored",
         "table",
         "unmatched",
     )
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, stored: StoredResponses | None = None) -> None:
         self.snapshot = snapshot
+        self.stored = stored or StoredResponses(snapshot.stored)
         self.table = RouteTable()
         self.listeners = {listener.name: listener for listener in snapshot.listeners}
         self.limits: dict[str, AnyLimit] = {}
@@ -69,9 +74,10 @@ def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterat
 
     A limit keeps the state that it has in `old` when its name, kind and `per` stay, and its
     limiter goes by the old spec until it is reconfigured. A route keeps its counters by name, and
-    so does an upstream what it has learnt about its limit. `jitter` returns a number in [0, 1).
+    so does an upstream what it has learnt about its limit. Stored responses stay as long as those
+    rules do by which they are told apart. `jitter` returns a number in [0, 1).
     """
-    rules = Rules(snapshot)
+    rules = Rules(snapshot, old.stored)
     for count, route in enumerate(snapshot.routes):
         rules.table.add(route)
         if count % BUILD_STEP == 0:
@@ -120,7 +126,17 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
         listener.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes,
         route.priority,
         rules.adaptive.get(listener.upstream),
+        None if route.keep is None else _keeping(rules, listener, route.name, route.keep),
     )
+
+
+def _keeping(rules: Rules, listener: ListenerSpec, route: str, spec: KeepSpec) -> Keeping:
+    upstream = rules.snapshot.upstreams[listener.upstream]
+    origin = (
+        *(listener.name, route, upstream.name, str(upstream.tls is not None)),
+        *(upstream.host, str(upstream.port), upstream.unix_path or ""),
+    )
+    return Keeping(spec, rules.stored, origin)
 
 
 def _new_limit(spec: LimitSpec) -> AnyLimit:

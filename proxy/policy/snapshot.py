@@ -89,6 +89,37 @@ LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSpec:
+    """Which answers of a route are kept, and what for.
+
+    One that is not older than `last_good_for` is sent where the shop's is not to be had; None:
+    never. One that is younger than `ttl` is sent without asking the shop; with `coalesce` only
+    one request at a time asks for the same. What tells one answer from another, besides host,
+    target and `Vary`: the parameters in `query` (None: the whole query), the named `cookies` and
+    `headers` (lower case). `ignored_cookies` make no difference; `*` stands for all others.
+    """
+
+    last_good_for: float | None = None
+    ttl: float = 0.0
+    coalesce: bool = False
+    query: tuple[str, ...] | None = None
+    cookies: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    ignored_cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Where answers are kept: at most `memory_bytes` of them, none over `largest_bytes`; and as
+    much in `folder`, if there is one, over a restart.
+    """
+
+    memory_bytes: int = 64 << 20
+    largest_bytes: int = 1 << 20
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSpec:
     """Which requests a route takes, and what holds for them.
 
@@ -104,6 +135,7 @@ class RouteSpec:
     answers: Mapping[Reason, Answer] = field(default_factory=dict)
     max_body_bytes: int | None = None
     priority: Priority = Priority.NORMAL
+    keep: KeepSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,5 +284,6 @@ class Snapshot:
     admin: AdminSpec = AdminSpec()
     logs: LogSpec = LogSpec()
     shedding: SheddingSpec | None = None
+    stored: StoreSpec = StoreSpec()
     files: tuple[str, ...] = ()
     version: str = ""

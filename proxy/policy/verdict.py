@@ -1,5 +1,6 @@
 """What is decided about a request, and what became of it."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Literal
@@ -8,10 +9,12 @@ from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.gcra import Receipt
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
+from proxy.policy.keeping import Lookup
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import AdaptiveSpec, LimitSpec
+from proxy.policy.stored_response import StoredResponse
 
 Permit = tuple[LiveLimit[ConcurrencyLimiter], bytes]
 """A concurrency limit and the key to take a permit of it by."""
@@ -27,11 +30,12 @@ Kind = Literal["admitted", "refused", "failed"]
 
 
 class State(Enum):
-    """`WAIT` becomes `FORWARD` or `REFUSE`; each of the three ends as `SETTLED`."""
+    """`WAIT` becomes one of the others; each ends as `SETTLED`."""
 
     WAIT = "wait"
     FORWARD = "forward"
     REFUSE = "refuse"
+    SERVE = "serve"
     SETTLED = "settled"
 
 
@@ -40,6 +44,7 @@ class State(Enum):
 WAIT: Final = State.WAIT
 FORWARD: Final = State.FORWARD
 REFUSE: Final = State.REFUSE
+SERVE: Final = State.SERVE
 SETTLED: Final = State.SETTLED
 
 
@@ -62,11 +67,24 @@ class Completion:
         self.reason = reason
 
 
+class Flight:
+    """A request on its way to the shop, for whose answer others wait: `followers`, verdicts, in
+    the order of their coming. `response` is what may be sent to them, once it is there.
+    """
+
+    __slots__ = ("followers", "response")
+
+    def __init__(self) -> None:
+        self.followers: OrderedDict[Verdict, None] = OrderedDict()
+        self.response: StoredResponse | None = None
+
+
 class Waiting:
     """What a verdict needs that isn't given at once. Most are, and have none."""
 
     __slots__ = (
         "charges",
+        "flight",
         "queued_at",
         "queued_for",
         "queued_in",
@@ -94,6 +112,8 @@ class Waiting:
         self.queued_in: Permit | None = None
         self.queued_for: AdaptiveLimiter | None = None
         self.queued_at: float | None = None
+        # Or another request's answer, which it waits for.
+        self.flight: Flight | None = None
 
 
 class Verdict:
@@ -104,10 +124,12 @@ class Verdict:
     - `FORWARD`: relay it; no body may be longer than `guard.max_body_bytes`.
     - `REFUSE`: send `guard.answers[reason]`, with `retry_after` in whole seconds if not None.
       `limit` is the limit that refused, if one did; a rate or pace would admit in `wait` seconds.
+    - `SERVE`: send `lookup.served`, a stored response.
     - `WAIT`: call `Engine.resume` at `wait_until` (monotonic seconds), unless `wake` is called
       before that; after either, look at `state` and `wait_until` again.
 
-    `waited` is the time in queues so far, in seconds.
+    `lookup` is its place among the stored responses, None without one. `waited` is the time in
+    queues so far, in seconds.
     """
 
     __slots__ = (
@@ -117,6 +139,7 @@ class Verdict:
         "guard",
         "holds",
         "limit",
+        "lookup",
         "reason",
         "retry_after",
         "state",
@@ -140,8 +163,28 @@ class Verdict:
         self.adaptive: AdaptiveLimiter | None = None
         self.began_with = 0
         self.waiting: Waiting | None = None
+        self.lookup: Lookup | None = None
 
     @property
     def wait_until(self) -> float:
         """See above; 0.0 when it never had to wait."""
         return 0.0 if self.waiting is None else self.waiting.until
+
+    def give_back(self, now: float) -> None:
+        """Returns what a request that was never forwarded had taken: tokens, slots, its place."""
+        waiting = self.waiting
+        if waiting is None:
+            return
+        if waiting.flight is not None:
+            waiting.flight.followers.pop(self, None)
+            waiting.flight = None
+        if waiting.queued_in is not None:
+            concurrency, key = waiting.queued_in
+            concurrency.limiter.remove(key, self)
+            waiting.queued_in = None
+        if (adaptive := waiting.queued_for) is not None:
+            adaptive.queue.remove(self, self.guard.priority)
+            waiting.queued_for = None
+        for limiter, key, receipt in waiting.charges:
+            limiter.refund(key, receipt, now)
+        waiting.charges = []

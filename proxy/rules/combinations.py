@@ -6,7 +6,7 @@ Looks at the plain data, so that these mistakes are found whatever else is wrong
 import re
 from collections.abc import Iterator
 
-from proxy.rules import addresses
+from proxy.rules import addresses, units
 from proxy.rules.document import Value, as_plain, entries, get, section
 from proxy.rules.problems import Step
 from proxy.rules.thresholds import threshold_problems
@@ -27,6 +27,9 @@ def combination_problems(data: Value) -> Found:
     for name, page in section(data, "pages").items():
         yield from _page(("pages", name), page)
     yield from threshold_problems(data)
+    for index, route in enumerate(entries(data, "routes")):
+        yield from _kept(("routes", index), route)
+    yield from _snapshots(get(data, "snapshots"))
     yield from _admin(get(data, "admin"))
 
 
@@ -55,6 +58,35 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
         yield (*steps, "adaptive_concurrency", "min"), "is more than max"
     if get(tls, "ca_file") is not None and as_plain(get(tls, "verify")) is False:
         yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
+
+
+def _kept(steps: tuple[Step, ...], route: Value) -> Found:
+    """What is kept of a route's answers, and why."""
+    asked = [
+        (steps_to, value)
+        for steps_to, value in (
+            (("cache",), get(route, "cache")),
+            (("fallback", "snapshot"), get(get(route, "fallback"), "snapshot")),
+        )
+        if value is not None
+    ]
+    if not asked and get(route, "snapshot_key"):
+        yield (*steps, "snapshot_key"), "has no effect without cache or fallback.snapshot"
+    methods = get(get(route, "match"), "methods")
+    if isinstance(methods, list) and methods and "GET" not in methods:
+        for place, _ in asked:
+            yield (*steps, *place), "has no effect: the route takes no GET"
+
+
+def _snapshots(snapshots: Value) -> Found:
+    try:
+        memory = units.size(get(snapshots, "memory") or "64MiB")
+        largest = units.size(get(snapshots, "largest") or "1MiB")
+    except ValueError:
+        return
+    if 10 * largest > memory:
+        key = "memory" if get(snapshots, "largest") is None else "largest"
+        yield ("snapshots", key), "the largest (1MiB by default) is over a tenth of the memory"
 
 
 def _page(steps: tuple[Step, ...], page: Value) -> Found:

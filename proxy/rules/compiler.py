@@ -11,6 +11,7 @@ from proxy.policy.snapshot import (
     AdaptiveSpec,
     AdminSpec,
     ConcurrencySpec,
+    KeepSpec,
     LimitSpec,
     ListenerSpec,
     LogSpec,
@@ -19,6 +20,7 @@ from proxy.policy.snapshot import (
     RouteSpec,
     ServerSpec,
     Snapshot,
+    StoreSpec,
     TlsSpec,
     UpstreamSpec,
 )
@@ -31,6 +33,7 @@ from proxy.rules.schema import (
     Listener,
     PaceLimit,
     RateLimit,
+    Route,
     Rules,
     Upstream,
 )
@@ -74,6 +77,7 @@ def compile_rules(
             answers=table.by_reason(route.fallback, rules.fallback),
             max_body_bytes=route.max_body_size,
             priority=Priority[route.priority.upper()],
+            keep=_keep(route),
         )
         for route in rules.routes
     )
@@ -97,8 +101,28 @@ def compile_rules(
             rules.logs.sample_refused,
         ),
         shedding=None if rules.shedding is None else shedding(rules.shedding),
+        stored=StoreSpec(
+            rules.snapshots.memory,
+            rules.snapshots.largest,
+            None if rules.snapshots.folder is None else str(folder / rules.snapshots.folder),
+        ),
         files=files,
         version=version,
+    )
+
+
+def _keep(route: Route) -> KeepSpec | None:
+    cache, key = route.cache, route.snapshot_key
+    if cache is None and route.fallback.snapshot is None:
+        return None
+    return KeepSpec(
+        last_good_for=route.fallback.snapshot,
+        ttl=0.0 if cache is None else cache.ttl,
+        coalesce=cache is not None and cache.coalesce,
+        query=None if key.query is None else tuple(key.query),
+        cookies=tuple(key.cookies),
+        headers=tuple(each.lower() for each in key.headers),
+        ignored_cookies=tuple(key.ignore_cookies),
     )
 
 

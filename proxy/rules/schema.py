@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from proxy.policy.snapshot import QueueOrder
+from proxy.rules.kept import Cache, SnapshotKey, Snapshots
 from proxy.rules.problems import nearest
 from proxy.rules.section import Section
 from proxy.rules.section import key as _key
@@ -288,6 +289,17 @@ class Fallback(Section):
     by_reason: dict[ReasonWord, str] = _key("Pages for single reasons; they go first.", {})
 
 
+class RouteFallback(Fallback):
+    """What is sent instead of the upstream's response."""
+
+    snapshot: PositiveDuration | None = _key(
+        "How old the last good answer may be that is sent instead of a page, where a GET or HEAD "
+        "is refused, or the upstream fails, is too slow or answers 500, 502, 503 or 504. Of the "
+        "answers that may be kept one a second is, for each snapshot_key.",
+        None,
+    )
+
+
 class Route(Section):
     """Requests that are treated alike. The first route that matches takes a request."""
 
@@ -302,7 +314,11 @@ class Route(Section):
         "All are checked before any is charged.",
         [],
     )
-    fallback: Fallback = _key("What is sent instead, where it is refused or fails.", {})
+    fallback: RouteFallback = _key("What is sent instead, where it is refused or fails.", {})
+    cache: Cache | None = _key(
+        "Whether answers to GET are sent again without asking the upstream.", None
+    )
+    snapshot_key: SnapshotKey = _key("What tells one kept answer from another.", {})
     max_body_size: Size | None = _key("The largest request body; the listener's without it.", None)
 
 
@@ -363,4 +379,5 @@ class Rules(Section):
     shedding: Shedding | None = _key(
         "When there is too much load, requests are refused by priority. Without it none are.", None
     )
+    snapshots: Snapshots = _key("Where answers are kept.", {})
     logs: Logs = _key("What is written to the log.", {})

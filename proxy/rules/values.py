@@ -46,6 +46,23 @@ def _method(value: object) -> str:
     return value
 
 
+def _token(value: object) -> str:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value) or value == "*":
+        raise ValueError(f"{shown(value)} can't be the name of a field or cookie")
+    return value
+
+
+def _ignored_cookie(value: object) -> str:
+    return "*" if value == "*" else _token(value)
+
+
+def _parameter_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        # What other names mean is for each server to say: see `proxy.policy.keeping`.
+        raise ValueError(f"{shown(value)} is not a name of ASCII letters, digits, '_' and '-'")
+    return value
+
+
 def _per(value: object) -> KeySource:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not what a limit can count by")
@@ -146,6 +163,13 @@ PathPattern = Annotated[
     _text(r"^/", "/orders", "/items/{item_id}", "/static/**", "/**"),
 ]
 Method = Annotated[str, PlainValidator(_method), _text(r"^[A-Z0-9!#$%&'*+.^_`|~-]+$", "GET")]
+Token = Annotated[str, PlainValidator(_token), _text(f"^{_TOKEN.pattern}$")]
+IgnoredCookie = Annotated[
+    str, PlainValidator(_ignored_cookie), _text(f"^{_TOKEN.pattern}$", "_ga", "*")
+]
+ParameterName = Annotated[
+    str, PlainValidator(_parameter_name), _text("^[A-Za-z0-9_-]+$", "page", "sort")
+]
 Per = Annotated[
     KeySource,
     PlainValidator(_per),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from proxy.ops.stats import LimitReading, ListenerReading, Phase, UpstreamReading
+from proxy.ops.stats import LimitReading, ListenerReading, Phase, SnapshotsReading, UpstreamReading
 from proxy.policy.counters import RouteCounters
 from proxy.policy.shedder import Shedder
 
@@ -15,6 +15,7 @@ class FakeStats:
     listener_rows: list[ListenerReading] = field(default_factory=list)
     upstream_rows: list[UpstreamReading] = field(default_factory=list)
     shedder: Shedder | None = None
+    kept: SnapshotsReading = field(default_factory=SnapshotsReading)
 
     def routes(self) -> list[tuple[str, RouteCounters]]:
         return self.route_rows
@@ -30,6 +31,9 @@ class FakeStats:
 
     def upstreams(self) -> list[UpstreamReading]:
         return self.upstream_rows
+
+    def snapshots(self) -> SnapshotsReading:
+        return self.kept
 
     def route(self, name: str) -> RouteCounters:
         counters = RouteCounters()

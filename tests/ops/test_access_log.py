@@ -54,6 +54,7 @@ def test_a_json_line_tells_all() -> None:
         "status": 429,
         "verdict": "refused",
         "reason": "rate",
+        "served_from": "",
         "limit": "item.rate",
         "duration_seconds": 0.000123,
         "own_seconds": 0.000123,

@@ -101,7 +101,11 @@ def request(
     length: int | None = 0,
     other_paths: tuple[str, ...] = (),
 ) -> Request:
-    return Request("GET", "shop.test", path, query, fields, client, length, other_paths=other_paths)
+    return Request(
+        *("GET", "shop.test", path, query, fields, client, length),
+        other_paths=other_paths,
+        target=path.encode() + (b"?" + query if query else b""),
+    )
 
 
 class Call:

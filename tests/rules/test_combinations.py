@@ -89,3 +89,52 @@ def test_a_limit_s_keys_need_each_other_wherever_it_stands(
     lines = [line.partition(" ")[2] for line in report(write(tmp_path, SHORTEST + text))]
 
     assert lines == [f"limits.a.{message}", f"routes[0].limits[0].{message}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "routes: [{name: a, snapshot_key: {query: [b]}}]",
+            "routes[0].snapshot_key: has no effect without cache or fallback.snapshot",
+        ),
+        (
+            "routes: [{name: a, match: {methods: [POST]}, cache: {ttl: 1s}}]",
+            "routes[0].cache: has no effect: the route takes no GET",
+        ),
+        (
+            "routes: [{name: a, match: {methods: [POST]}, fallback: {snapshot: 1s}}]",
+            "routes[0].fallback.snapshot: has no effect: the route takes no GET",
+        ),
+        (
+            "snapshots: {memory: 20MiB, largest: 3MiB}",
+            "snapshots.largest: the largest (1MiB by default) is over a tenth of the memory",
+        ),
+        (
+            "snapshots: {memory: 1MiB}",
+            "snapshots.memory: the largest (1MiB by default) is over a tenth of the memory",
+        ),
+        (
+            "routes: [{name: a, cache: {ttl: 0s}}]",
+            "routes[0].cache.ttl: must be longer than 0s",
+        ),
+        (
+            "routes: [{name: a, cache: {coalesce: true}}]",
+            "routes[0].cache.ttl: is missing",
+        ),
+        (
+            'routes: [{name: a, cache: {ttl: 1s}, snapshot_key: {query: ["a[]"]}}]',
+            (
+                'routes[0].snapshot_key.query[0]: "a[]" is not a name of ASCII letters, digits,'
+                " '_' and '-'"
+            ),
+        ),
+        (
+            'routes: [{name: a, cache: {ttl: 1s}, snapshot_key: {cookies: ["*"]}}]',
+            'routes[0].snapshot_key.cookies[0]: "*" can\'t be the name of a field or cookie',
+        ),
+    ],
+)
+def test_what_is_kept_in_vain_is_reported(tmp_path: Path, text: str, expected: str) -> None:
+    (line,) = report(write(tmp_path, f"{SHORTEST}{text}\n"))
+    assert line.partition(": ")[2] == expected

@@ -10,6 +10,7 @@ from proxy.policy.snapshot import (
     AdaptiveSpec,
     AdminSpec,
     ConcurrencySpec,
+    KeepSpec,
     ListenerSpec,
     ListenerTimeouts,
     LogSpec,
@@ -18,6 +19,7 @@ from proxy.policy.snapshot import (
     RateSpec,
     ServerSpec,
     SheddingSpec,
+    StoreSpec,
     Threshold,
     TlsSpec,
     UpstreamSpec,
@@ -68,6 +70,11 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
           per: "cookie:sid"
           cgroup: system.slice/shop.service
           signals: {cpu: {start: 50%}, loop_lag: {}}
+            cache: {ttl: 1s, coalesce: true}
+            fallback: {snapshot: 10m}
+            snapshot_key: {query: [page, sort], cookies: [lang], ignore_cookies: [_ga, "*"],
+                           headers: [X-Shop]}
+        snapshots: {memory: 32MiB, largest: 2MiB, folder: kept}
         logs:
           {format: json, level: error, access: false, sample_admitted: 5%, sample_refused: 0.5%}
         """,
@@ -149,6 +156,16 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
     assert (route.hosts, route.max_body_bytes) == (("*.shop.example",), 65536)
     assert route.limits == ("few", "even", "all")
     assert route.priority is Priority.CRITICAL
+    assert route.keep == KeepSpec(
+        last_good_for=600.0,
+        ttl=1.0,
+        coalesce=True,
+        query=("page", "sort"),
+        cookies=("lang",),
+        headers=("x-shop",),
+        ignored_cookies=("_ga", "*"),
+    )
+    assert snapshot.stored == StoreSpec(32 << 20, 2 << 20, str(tmp_path / "kept"))
     assert snapshot.logs == LogSpec("json", "error", False, 0.05, 0.005)
     assert snapshot.files == (str(path), str(tmp_path / "ca.pem"))
 
@@ -246,3 +263,22 @@ def test_limits_of_listeners_and_routes_of_one_name_are_apart(tmp_path: Path) ->
 def test_an_empty_token_is_none(tmp_path: Path) -> None:
     assert loaded(tmp_path, "admin: {token: '${TOKEN:-}'}\n").admin.token is None
     assert loaded(tmp_path, "admin: {token: '${TOKEN:-}'}\n", {"TOKEN": "12"}).admin.token == "12"
+
+
+def test_a_route_keeps_what_it_is_told_to_and_nothing_else(tmp_path: Path) -> None:
+    snapshot = loaded(
+        tmp_path,
+        """\
+        routes:
+          - {name: a, match: {path: /a}, cache: {ttl: 500ms}}
+          - {name: b, match: {path: /b}, fallback: {snapshot: 1h, page: busy}}
+          - {name: c, match: {path: /c}, fallback: {page: busy}}
+        """,
+    )
+
+    assert [route.keep for route in snapshot.routes] == [
+        KeepSpec(ttl=0.5),
+        KeepSpec(last_good_for=3600.0),
+        None,
+    ]
+    assert snapshot.stored == StoreSpec(64 << 20, 1 << 20, None)

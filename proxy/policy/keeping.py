@@ -1,0 +1,236 @@
+"""Which requests a route's stored responses are for, and what tells one from another."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from proxy.policy.request import MOST_PAIRS, Request
+from proxy.policy.snapshot import KeepSpec
+from proxy.policy.stored_response import StoredResponse
+from proxy.policy.stored_responses import StoredResponses, key_of
+
+REFRESH_AFTER: Final = 1.0
+"""Seconds for which a stored response that only stands by for a bad day is not replaced: keeping
+one costs some ten microseconds, and a hot page is answered a thousand times a second."""
+
+EVERY_COOKIE: Final = "*"
+
+# What makes the request another one: a part of an answer or an answer only if it has changed (RFC
+# 9110 sections 13 and 14), and another method or path than it looks, to some frameworks.
+_CONDITIONS: Final = frozenset(
+    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
+)
+_OTHERWISE: Final = frozenset(
+    {
+        *(b"x-http-method-override", b"x-http-method", b"x-method-override"),
+        *(b"x-original-url", b"x-rewrite-url"),
+    }
+)
+# What shops build links from. Only trusted proxies get them through, but who knows from where
+# they have them; `X-Forwarded-For` is every client's own, and no page is made of it.
+_ORIGINS: Final = (
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-proto",
+    b"x-forwarded-scheme",
+    b"x-forwarded-server",
+    b"x-forwarded-ssl",
+    b"x-host",
+)
+
+# A parameter that all servers read alike: others see `;` as `&` (CVE-2021-23336), `a[]`, ` a` and
+# `a.b` as `a` and `a_b` (PHP), or decode the name.
+_PLAIN_PARAMETER = re.compile(rb"([A-Za-z0-9_-]+)(?:=[^;]*+)?+")
+
+
+class Lookup:
+    """A request's place among the stored responses.
+
+    `key` is what it is found by. `personal`: the request has credentials, or cookies that the
+    rules don't name; its answer is nobody else's, and no fresh one is sent to it. `keepable`: its
+    answer may be kept, if the answer allows it.
+
+    What became of it: `leads`: others may wait for its answer, by `full_key`. `served` is the
+    stored response that was sent, or is to be; `collapsed`: another request had just brought it;
+    `stands_in`: it was sent because the shop's own answer was not to be had.
+    """
+
+    __slots__ = (
+        "collapsed", "full_key", "keepable", "keeping", "key", "leads", "personal", "request",
+        "served", "stands_in",
+    )  # fmt: skip
+
+    def __init__(
+        self, keeping: "Keeping", key: bytes, request: Request, *, personal: bool, keepable: bool
+    ) -> None:
+        self.keeping = keeping
+        self.key = key
+        self.request = request
+        self.personal = personal
+        self.keepable = keepable
+        self.leads = False
+        self.full_key = b""
+        self.served: StoredResponse | None = None
+        self.collapsed = False
+        self.stands_in = False
+
+    def fresh(self, now: float) -> StoredResponse | None:
+        """What may be sent without asking the shop."""
+        if self.personal:
+            return None
+        ttl = self.keeping.spec.ttl
+        found = self.keeping.store.find(self.key, self.request)
+        return found if found is not None and found.left(ttl, now) > 0.0 else None
+
+    def last_good(self, now: float) -> StoredResponse | None:
+        """What may be sent because the shop's own answer is not to be had.
+
+        To personal requests, too: nothing in it is anybody's, and the shop has not said that a
+        cookie makes a difference (`Vary`), or it would not be found. Whatever the shop says of
+        freshness: the rule that allows it speaks for the shop (RFC 9111 section 4.2.4), as
+        `stale-if-error` would (RFC 5861 section 4).
+        """
+        longest = self.keeping.spec.last_good_for
+        if longest is None:
+            return None
+        found = self.keeping.store.find(self.key, self.request)
+        return found if found is not None and now - found.arrived_at <= longest else None
+
+    def wants(self, now: float) -> bool:
+        """Whether a new answer is to be kept in the place of what there is."""
+        if not self.keepable:
+            return False
+        found = self.keeping.store.find(self.key, self.request)
+        if found is None:
+            return True
+        return now - found.arrived_at >= min(REFRESH_AFTER, self.keeping.spec.ttl or REFRESH_AFTER)
+
+    def keep(self, response: StoredResponse) -> bytes:
+        """Keeps `response`; the whole key that it is kept by."""
+        return self.keeping.store.keep(self.key, self.request, response)
+
+    def drop(self) -> bytes:
+        """The shop says that there is nothing any more; the whole key of what it was kept by."""
+        return self.keeping.store.drop(self.key, self.request)
+
+
+class Keeping:
+    """What is kept of one route on one listener.
+
+    `origin` stands for whoever answers there: what one upstream said is never another's word.
+    """
+
+    __slots__ = (
+        "_every_cookie", "_headers", "_ignored", "_keyed", "_keyed_cookies", "_prefix", "_query",
+        "_watched", "spec", "store",
+    )  # fmt: skip
+
+    def __init__(self, spec: KeepSpec, store: StoredResponses, origin: Iterable[str]) -> None:
+        self.spec = spec
+        self.store = store
+        # A key that is made by other rules is another key: those of a change of rules don't mix.
+        rule = repr((tuple(origin), spec.query, spec.cookies, spec.headers, spec.ignored_cookies))
+        self._prefix = key_of([rule.encode("utf-8", "surrogatepass")])
+        self._query = None if spec.query is None else {each.lower().encode() for each in spec.query}
+        self._keyed_cookies = [each.encode() for each in spec.cookies]
+        self._keyed = frozenset(self._keyed_cookies)
+        self._ignored = frozenset([each.encode() for each in spec.ignored_cookies])
+        self._every_cookie = EVERY_COOKIE in spec.ignored_cookies
+        self._headers = [each.encode() for each in spec.headers]
+        self._watched = frozenset(
+            {
+                *(b"authorization", b"cache-control", b"cookie", b"range"),
+                b"host",
+                *_CONDITIONS,
+                *_OTHERWISE,
+                *_ORIGINS,
+                *self._headers,
+            }
+        )
+
+    def lookup(self, request: Request) -> Lookup | None:
+        """The place of `request`; None when stored responses are not for it."""
+        # A body may change the answer, though it means nothing (RFC 9110 section 9.3.1).
+        if request.method not in ("GET", "HEAD") or request.length != 0:
+            return None
+        found: dict[bytes, bytes] = {}
+        watched = self._watched
+        for field, value in request.fields:
+            name = field.lower()
+            if name in watched:
+                found[name] = b"%b, %b" % (found[name], value) if name in found else value
+        if not _OTHERWISE.isdisjoint(found):
+            return None
+        host = found.pop(b"host", b"")
+        parts = [self._prefix, self._target(request), host]
+        personal = False
+        if found:
+            # Each part says what it is, so that what is not there need not be said.
+            parts += [b"o:" + each for each in _said(found, _ORIGINS)]
+            parts += [b"h:" + each for each in _said(found, self._headers)]
+            cookies = found.get(b"cookie")
+            if cookies is not None and b"cookie" not in self._headers:
+                known = self._known_cookies(cookies)
+                personal = known is None
+                if known:
+                    parts += [b"c:" + each for each in _said(known, self._keyed_cookies)]
+            if b"authorization" in found and b"authorization" not in self._headers:
+                personal = True
+        keepable = (
+            not personal
+            and request.method == "GET"
+            and b"range" not in found
+            and _CONDITIONS.isdisjoint(found)
+            # RFC 9111 section 5.2.1.5; no other wish of a client makes a difference, or one
+            # `no-cache` each would be a way to the shop for everybody.
+            and b"no-store" not in found.get(b"cache-control", b"").lower()
+        )
+        key = key_of(parts)
+        return Lookup(self, key, request, personal=personal, keepable=keepable)
+
+    def _target(self, request: Request) -> bytes:
+        """What the shop is sent, byte for byte, but for parameters that make no difference."""
+        named = self._query
+        if named is None or not request.query:
+            return request.target
+        pairs = request.query.split(b"&", MOST_PAIRS)
+        if len(pairs) > MOST_PAIRS:
+            return request.target
+        kept = b"&".join([pair for pair in pairs if _may_matter(pair, named)])
+        path = request.target[: len(request.target) - len(request.query) - 1]
+        return b"%b?%b" % (path, kept) if kept else path
+
+    def _known_cookies(self, line: bytes) -> dict[bytes, bytes] | None:
+        """The cookies in `line` by which answers are told apart, by name; None if there are
+        others than the rules name, or if servers may read the line differently.
+
+        Values are taken as they stand. Some servers decode names, split at commas, take a quoted
+        string for one value, or have their own idea of which counts of two.
+        """
+        keyed: dict[bytes, bytes] = {}
+        if self._every_cookie and not self._keyed_cookies:
+            return keyed
+        if line.translate(None, b'",\\') != line or line.count(b";") >= MOST_PAIRS:
+            return None
+        for pair in line.split(b";"):
+            name, equals, value = pair.strip().partition(b"=")
+            if name in self._keyed:
+                if name in keyed:
+                    return None
+                keyed[name] = value
+            elif (name or equals) and not self._makes_no_difference(name):
+                return None
+        return keyed
+
+    def _makes_no_difference(self, cookie: bytes) -> bool:
+        return cookie in self._ignored or (self._every_cookie and b"%" not in cookie)
+
+
+def _said(found: dict[bytes, bytes], names: Iterable[bytes]) -> list[bytes]:
+    return [b"%b=%b" % (name, found[name]) for name in names if name in found]
+
+
+def _may_matter(pair: bytes, named: set[bytes]) -> bool:
+    plain = _PLAIN_PARAMETER.fullmatch(pair)
+    return plain is None or plain[1].lower() in named

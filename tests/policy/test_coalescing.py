@@ -1,0 +1,271 @@
+"""Many requests for the same thing: who asks the shop, and what becomes of those who wait."""
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from proxy.policy import coalescing
+from proxy.policy.coalescing import LONGEST_FOLLOW, UNSHARED_FOR
+from proxy.policy.keeping import Lookup
+from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import KeepSpec, LimitSpec
+from proxy.policy.stored_response import StoredResponse
+from proxy.policy.verdict import Completion, State
+from tests.policy.guarded import Call, Guarded, concurrency, rate, snapshot
+
+CACHE = KeepSpec(ttl=1.0, coalesce=True)
+COOKIE = [(b"Cookie", b"sid=1")]
+
+
+def shop(*limits: LimitSpec, keep: KeepSpec = CACHE) -> Guarded:
+    """Rules with one route, of which answers are kept."""
+    rules = snapshot(*limits)
+    return Guarded(replace(rules, routes=(replace(rules.routes[0], keep=keep),)))
+
+
+def lookup(call: Call) -> Lookup:
+    found = call.verdict.lookup
+    assert found is not None
+    return found
+
+
+def answer(engine: Guarded, call: Call, now: float, *, vary: tuple[bytes, ...] = ()) -> object:
+    """The shop's answer to the request that leads has come, and may be stored."""
+    response = StoredResponse(*(200, b"", b""), arrived_at=now, age=0.0, fresh_for=inf, vary=vary)
+    engine.engine.coalescing.keep(lookup(call), response)
+    call.settle(now)
+    return response
+
+
+def not_for_others(engine: Guarded, call: Call, now: float) -> None:
+    engine.engine.coalescing.not_kept(lookup(call), now)
+
+
+def states(calls: list[Call]) -> list[str]:
+    return [call.state.value for call in calls]
+
+
+def test_one_asks_and_all_others_get_its_answer() -> None:
+    engine = shop(rate("few", 1, burst=1))
+    leader, *followers = [engine.ask(0.0) for _ in range(1000)]
+    assert leader.state is State.FORWARD
+    assert {call.state for call in followers} == {State.WAIT}
+    response = answer(engine, leader, 0.5)
+    for call in followers:
+        assert call.woken == 1
+        call.resume(0.5)
+        assert call.state is State.SERVE
+        assert lookup(call).served is response
+        assert lookup(call).collapsed
+        call.settle(0.6)
+    counters = engine.rules.routes["all"]
+    assert (counters.forwarded, counters.stored, counters.total) == (1, 999, 1000)
+    # They have taken nothing.
+    assert engine.counts("few") == (1, 0, 0)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_a_fresh_answer_is_served_without_asking_or_taking_anything() -> None:
+    engine = shop(rate("few", 1, burst=1))
+    answer(engine, engine.ask(0.0), 0.1)
+    again = engine.ask(1.0)
+    assert again.state is State.SERVE
+    assert not lookup(again).collapsed
+    again.settle(1.0)
+    assert engine.counts("few") == (1, 0, 0)
+    late = engine.ask(1.1)
+    assert late.state is State.FORWARD
+    late.settle(1.2, status=0)
+
+
+def test_what_is_somebody_s_own_does_not_wait() -> None:
+    engine = shop()
+    leader, own = engine.ask(0.0), engine.ask(0.0, fields=COOKIE)
+    assert states([leader, own]) == ["forward", "forward"]
+    answer(engine, leader, 0.1)
+    assert engine.ask(0.2, fields=COOKIE).state is State.FORWARD
+
+
+def test_a_leader_that_fails_or_leaves_leads_to_the_next_and_to_no_other() -> None:
+    engine = shop()
+    leader, second, third = [engine.ask(0.0) for _ in range(3)]
+    leader.settle(0.1, status=0)
+    assert (second.woken, third.woken) == (1, 0)
+    second.resume(0.1)
+    assert states([second, third]) == ["forward", "wait"]
+    engine.engine.settle(second.verdict, Completion(502, 0.1, 0.1, Reason.UPSTREAM_ERROR), 0.2)
+    assert third.woken == 1
+    third.resume(0.2)
+    assert third.state is State.FORWARD
+    answer(engine, third, 0.3)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_an_heir_that_leaves_before_it_could_lead_leads_to_the_next() -> None:
+    engine = shop()
+    leader, second, third = [engine.ask(0.0) for _ in range(3)]
+    leader.settle(0.1, status=0)
+    second.settle(0.1, status=0)
+    assert third.woken == 1
+    third.resume(0.2)
+    assert third.state is State.FORWARD
+    third.settle(0.2)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_a_follower_that_leaves_is_forgotten() -> None:
+    engine = shop()
+    leader, second, third = [engine.ask(0.0) for _ in range(3)]
+    second.settle(0.1, status=0)
+    leader.settle(0.2, status=0)
+    assert (second.woken, third.woken) == (0, 1)
+    third.settle(0.2, status=0)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_who_leads_is_decided_about_as_any_other() -> None:
+    engine = shop(concurrency("one", 1))
+    leader, second, third = [engine.ask(0.0) for _ in range(3)]
+    held = engine.ask(0.0, "/other")
+    assert held.reason is Reason.CONCURRENCY
+    held.settle(0.0, status=503)
+    # Its place goes to somebody else before the next leads.
+    leader.settle(0.1, status=0)
+    other = engine.ask(0.1, "/other")
+    assert other.state is State.FORWARD
+    second.resume(0.1)
+    assert (second.state, second.reason) == (State.REFUSE, Reason.CONCURRENCY)
+    second.settle(0.1, status=503)
+    other.settle(0.2, status=0)
+    third.resume(0.2)
+    assert third.state is State.FORWARD
+    third.settle(0.3)
+    assert engine.concurrency("one").in_flight == 0
+
+
+def test_a_leader_may_wait_for_its_turn() -> None:
+    engine = shop(concurrency("one", 1, queue=1))
+    busy = engine.ask(0.0, "/other")
+    leader, second = engine.ask(0.0), engine.ask(0.0)
+    assert states([leader, second]) == ["wait", "wait"]
+    busy.settle(0.1, status=0)
+    assert leader.state is State.FORWARD
+    answer(engine, leader, 0.2)
+    second.resume(0.2)
+    assert second.state is State.SERVE
+
+
+def test_nobody_follows_for_longer_than_its_patience() -> None:
+    engine = shop()
+    leader, second = engine.ask(0.0), engine.ask(1.0)
+    assert second.verdict.wait_until == 1.0 + LONGEST_FOLLOW
+    second.resume(1.0 + LONGEST_FOLLOW)
+    assert second.state is State.FORWARD
+    assert second.verdict.waited == LONGEST_FOLLOW
+    # It is no leader: the flight goes on.
+    second.settle(7.0)
+    third = engine.ask(7.0)
+    assert states([third]) == ["wait"]
+    answer(engine, leader, 8.0)
+    third.resume(8.0)
+    assert states([third]) == ["serve"]
+
+
+def test_two_answers_in_a_row_that_are_for_nobody_else_send_all_on_their_own_ways() -> None:
+    engine = shop()
+    calls = [engine.ask(0.0) for _ in range(5)]
+    not_for_others(engine, calls[0], 0.1)
+    assert [call.woken for call in calls] == [0, 1, 0, 0, 0]
+    calls[1].resume(0.1)
+    not_for_others(engine, calls[1], 0.2)
+    assert [call.woken for call in calls] == [0, 1, 1, 1, 1]
+    for call in calls[2:]:
+        call.resume(0.2)
+    assert set(states(calls)) == {"forward"}
+    # So do those who come for a while.
+    later = [engine.ask(0.1 + UNSHARED_FOR) for _ in range(2)]
+    assert states(later) == ["forward", "forward"]
+    for call in [*calls, *later]:
+        call.settle(0.1 + UNSHARED_FOR)
+    again = [engine.ask(0.2 + UNSHARED_FOR) for _ in range(2)]
+    assert states(again) == ["forward", "wait"]
+    # Then one is enough.
+    not_for_others(engine, again[0], 11.0)
+    again[1].resume(11.0)
+    assert states(again) == ["forward", "forward"]
+
+
+def test_one_strange_answer_between_good_ones_changes_nothing() -> None:
+    engine = shop()
+    for now in (0.0, 10.0, 20.0):
+        strange, good = engine.ask(now), engine.ask(now)
+        not_for_others(engine, strange, now)
+        good.resume(now)
+        assert good.state is State.FORWARD
+        answer(engine, good, now)
+        strange.settle(now)
+    assert states([engine.ask(30.0), engine.ask(30.0)]) == ["forward", "wait"]
+
+
+def test_an_answer_is_for_those_who_asked_alike() -> None:
+    engine = shop()
+    german, english = [(b"Accept-Language", b"de")], [(b"Accept-Language", b"en")]
+    leader = engine.ask(0.0, fields=german)
+    alike, other = engine.ask(0.0, fields=german), engine.ask(0.0, fields=english)
+    answer(engine, leader, 0.1, vary=(b"accept-language",))
+    alike.resume(0.1)
+    other.resume(0.1)
+    assert states([alike, other]) == ["serve", "forward"]
+    other.settle(0.1, status=0)
+    # Now it is known, each has its own.
+    apart = [engine.ask(9.0, fields=german), engine.ask(9.0, fields=english)]
+    assert states(apart) == ["forward", "forward"]
+    assert engine.ask(9.0, fields=english).state is State.WAIT
+
+
+def test_a_request_whose_answer_may_not_be_kept_follows_and_never_leads() -> None:
+    engine = shop()
+    condition = [(b"If-None-Match", b'"1"')]
+    first = engine.ask(0.0, fields=condition)
+    leader = engine.ask(0.0)
+    second, third = engine.ask(0.0, fields=condition), engine.ask(0.0)
+    assert states([first, leader, second, third]) == ["forward", "forward", "wait", "wait"]
+    leader.settle(0.1, status=0)
+    # It need wait no longer: whoever leads is another.
+    assert (second.woken, third.woken) == (1, 1)
+    second.resume(0.1)
+    third.resume(0.1)
+    assert states([second, third]) == ["forward", "forward"]
+    answer(engine, third, 0.2)
+
+
+def test_so_many_follow_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not coalescing.__file__.endswith(".py"):
+        pytest.skip("a compiled module's constants can't be changed")
+    monkeypatch.setattr(coalescing, "MOST_FOLLOWERS", 2)
+    engine = shop()
+    calls = [engine.ask(0.0) for _ in range(4)]
+    assert states(calls) == ["forward", "wait", "wait", "forward"]
+
+
+def test_followers_are_answered_when_the_process_ends() -> None:
+    engine = shop()
+    leader, second, third = [engine.ask(0.0) for _ in range(3)]
+    engine.engine.draining = True
+    engine.engine.dismiss(second.verdict, 0.1)
+    assert (second.state, second.reason) == (State.REFUSE, Reason.DRAINING)
+    second.settle(0.1, status=503)
+    leader.settle(0.2, status=0)
+    third.resume(0.2)
+    assert (third.state, third.reason) == (State.REFUSE, Reason.DRAINING)
+    third.settle(0.2, status=503)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_without_coalescing_each_asks_until_there_is_an_answer() -> None:
+    engine = shop(keep=KeepSpec(ttl=1.0))
+    first, second = engine.ask(0.0), engine.ask(0.0)
+    assert states([first, second]) == ["forward", "forward"]
+    answer(engine, first, 0.1)
+    assert engine.ask(0.2).state is State.SERVE
