@@ -72,7 +72,7 @@ class Readings:
                 "adaptive",
                 adaptive.counters,
                 capacity=adaptive.algorithm.places,
-                in_flight=adaptive.in_flight,
+                in_flight=adaptive.in_flight_at(now),
                 waiting=adaptive.queue.waiting,
             )
 
@@ -88,12 +88,15 @@ class Readings:
     def queueing(self) -> float:
         """See `Traffic`."""
         rules = self._services.engine.rules
-        waiting = sum(each.queue.waiting for each in rules.adaptive.values()) + sum(
-            live.limiter.waiting
-            for live in rules.limits.values()
-            if isinstance(live.limiter, ConcurrencyLimiter)
-        )
-        return waiting / max(1, sum(each.in_use for each in self._services.upstreams))
+        worst = 0.0
+        for listener in rules.listeners.values():
+            for name in listener.limits:
+                limiter = rules.limits[name].limiter
+                if isinstance(limiter, ConcurrencyLimiter) and limiter.spec.per is None:
+                    worst = max(worst, limiter.waiting / limiter.spec.concurrency)
+        for adaptive in rules.adaptive.values():
+            worst = max(worst, adaptive.queue.waiting / adaptive.algorithm.places)
+        return worst
 
     def listeners(self) -> Iterator[ListenerReading]:
         """See `Stats`."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,8 +6,9 @@ import pytest
 
 from proxy.lanes.services import Entry
 from proxy.ops.access_log import AccessLog, AccessRecord
+from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import LogSpec, UpstreamSpec
+from proxy.policy.snapshot import AdaptiveSpec, LogSpec, SheddingSpec, UpstreamSpec
 from proxy.policy.verdict import Completion
 from proxy.readings import Readings, Recorder
 from proxy.wire.request_head import RequestHead, RequestHeadReader
@@ -40,6 +42,25 @@ def test_limits_of_every_kind_are_shown_as_they_are() -> None:
     assert shown["rate"].counters.admitted == 2
 
 
+def test_an_upstream_s_adaptive_limit_is_shown_with_what_it_has_found_out() -> None:
+    adaptive = AdaptiveSpec("shop/adaptive", 1, 2)
+    shop = UpstreamSpec("shop", "::1", 80, adaptive_concurrency=adaptive)
+    engine = Guarded(replace(snapshot(), upstreams={"shop": shop}))
+    fields: dict[str, Any] = {"in_use": 1, "idle": 2, "connects": 3, "failures": {}}
+    reading = readings(engine, [SimpleNamespace(spec=shop, **fields)])
+    assert [each.latency for each in reading.upstreams()] == [None]
+    for _ in range(3):
+        engine.ask(0.0)
+    algorithm = engine.rules.adaptive["shop"].algorithm
+    algorithm.latency, algorithm.baseline = 0.03, 0.02
+    (limit,) = reading.limits()
+    assert (limit.name, limit.kind) == ("shop/adaptive", "adaptive")
+    assert (limit.capacity, limit.in_flight, limit.waiting) == (2, 2, 1)
+    assert limit.counters.admitted == 2
+    (upstream,) = reading.upstreams()
+    assert (upstream.latency, upstream.baseline) == (0.03, 0.02)
+
+
 def test_routes_are_shown_with_the_unmatched() -> None:
     engine = Guarded(snapshot(routes={"a": []}))
     engine.admits(0.0, "/a")
@@ -59,6 +80,37 @@ def test_listeners_and_upstreams_are_shown() -> None:
     (listener,) = shown.listeners()
     assert (listener.name, listener.address) == ("front", "[::1]:1")
     assert [each.address for each in shown.upstreams()] == ["::1:80", "/run/shop"]
+
+
+def test_queueing_is_what_waits_for_a_whole_listener_s_places() -> None:
+    """A route's own queue, and one of each client, is no sign of too much load."""
+    engine = Guarded(
+        snapshot(
+            concurrency("whole", 4, queue=8),
+            concurrency("each", 4, queue=8, per=CLIENT),
+            concurrency("route", 1, queue=8),
+            routes={"a": ["route"], "b": []},
+            everywhere=["whole", "each"],
+        )
+    )
+    for _ in range(4):
+        engine.ask(0.0, "/a")
+    assert readings(engine).queueing() == 0.0
+    for each in range(9):
+        engine.ask(0.0, "/b", client=f"192.0.2.{each}")
+    assert readings(engine).queueing() == 1.5
+
+
+def test_shedding_is_shown_where_there_is_any() -> None:
+    engine = Guarded(snapshot())
+    assert readings(engine).shedding() is None
+    engine.reload(replace(snapshot(), shedding=SheddingSpec({})), 0.0)
+    assert readings(engine).shedding() is engine.engine.shedder
+
+
+def test_an_upstream_s_counters_are_found_by_its_name() -> None:
+    shop: Any = SimpleNamespace(spec=UpstreamSpec("shop", "::1", 80), counters=UpstreamCounters())
+    assert readings(Guarded(snapshot()), [shop]).upstream_counters() == {"shop": shop.counters}
 
 
 class _Log(AccessLog):

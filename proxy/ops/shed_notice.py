@@ -31,7 +31,7 @@ class ShedNotice:
         if reached > self._reached:
             self._reached = reached
             why = blamed(self._shedder, worst)
-            log.warning("before upstream %s: shedding %s: %s", worst, shed_priorities(level), why)
+            log.warning("shedding %s (upstream %s): %s", shed_priorities(reached), worst, why)
         self._quiet = 0 if reached else self._quiet + 1
         if self._reached and self._quiet >= QUIET_SAMPLES:
             self._reached = 0

@@ -43,8 +43,13 @@ def signal_rows(shedder: Shedder) -> Iterator[SignalRow]:
 
 
 def shed_priorities(level: float) -> str:
-    """Who is shed at `level`, some of them at least: `low and normal`; empty for nobody."""
-    names = [each.name.lower() for each in Priority if level > each]
+    """Who is shed at `level`, to the per cent: `low and 25% of normal`; empty for nobody."""
+    names: list[str] = []
+    for priority in Priority:
+        percent = min(100, round(100 * (level - priority)))
+        if percent > 0:
+            name = priority.name.lower()
+            names.append(name if percent == 100 else f"{percent}% of {name}")
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 

@@ -46,13 +46,15 @@ class Traffic(Protocol):
         """How each upstream answers, by its name."""
 
     def queueing(self) -> float:
-        """Requests that wait for a place, for each that is upstream."""
+        """Requests that wait for a place upstream, for each place: of a whole listener, since a
+        route with a queue of its own is no sign of too much load.
+        """
 
 
 class Sampler:
     """Reads the signals that the rules name, and nothing else.
 
-    What can't be read is told once and left out, until it can.
+    What can't be read is left out until it can be, and told once by the same rules.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Sampler:
         self, spec: Callable[[], SheddingSpec | None], push: Callable[[Signals], None]
     ) -> None:
         """Samples for ever what `spec` names, and hands it to `push`."""
+        failed = False
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             wanted = spec()
@@ -87,16 +90,19 @@ class Sampler:
                 else:
                     push(self.sample(wanted))
             except Exception:
-                if "" not in self._told:
-                    self._told.add("")
+                if not failed:
+                    failed = True
                     log.exception("the load could not be sampled; without samples nobody is shed")
 
     def sample(self, spec: SheddingSpec) -> Signals:
         """The signals that `spec` names, now."""
         now = self._clock()
-        if spec is not self._spec or now - self._looked_at >= LOOK_AGAIN_SECONDS:
-            self._look(spec)
-            self._spec, self._looked_at = spec, now
+        if spec is not self._spec:
+            self._spec = spec
+            self._told.clear()
+            self._look(spec, now)
+        elif now - self._looked_at >= LOOK_AGAIN_SECONDS:
+            self._look(spec, now)
         values: dict[str, float] = {}
         for name, reader in list(self._readers.items()):
             try:
@@ -128,8 +134,9 @@ class Sampler:
             )
         return {name: each.take(now) for name, each in self._upstreams.items()}
 
-    def _look(self, spec: SheddingSpec) -> None:
+    def _look(self, spec: SheddingSpec, now: float) -> None:
         """Finds readers for what is wanted and has none."""
+        self._looked_at = now
         if spec.cgroup != self._system.cgroup:
             self._system = replace(self._system, cgroup=spec.cgroup)
             self._readers.clear()

@@ -99,6 +99,10 @@ class AdaptiveLimiter:
             self.in_flight -= 1
         return True
 
+    def in_flight_at(self, now: float) -> int:
+        """How many permits are out, without those that are due: for who only looks."""
+        return self.in_flight - sum(1 for due in self._forsaken if due <= now)
+
     @property
     def served_per_second(self) -> float:
         """How many requests the upstream takes in a second, by Little's law; a guess at first."""

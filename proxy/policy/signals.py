@@ -20,7 +20,7 @@ DEFAULT_THRESHOLDS: Final[Mapping[str, Threshold]] = {
     "cpu_pressure": Threshold(0.50, 0.70, 0.90),
     # systemd-oomd kills at 60 % for half a minute (oomd.conf(5)).
     "memory_pressure": Threshold(0.20, 0.40, 0.60),
-    # Requests that wait for each one that is served: by Little's law, service times to wait.
+    # Requests that wait for each place upstream: by Little's law, service times to wait.
     "queueing": Threshold(1.0, 2.0, 4.0),
     # People notice a second and leave after ten (Nielsen, "Usability Engineering", chapter 5).
     "upstream_latency": Threshold(1.0, 2.5, 5.0),
@@ -31,7 +31,7 @@ DEFAULT_THRESHOLDS: Final[Mapping[str, Threshold]] = {
 }
 """Every signal but those that are named by who reports them, and what holds where the rules say
 nothing: ratios, seconds for `loop_lag` and `upstream_latency`, plain numbers for `load` (tasks per
-core) and `queueing` (waiting for each in flight)."""
+core) and `queueing` (waiting for each place upstream)."""
 
 SECONDS: Final = frozenset({"loop_lag", "upstream_latency"})
 PLAIN: Final = frozenset({"load", "queueing"})

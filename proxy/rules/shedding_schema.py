@@ -86,7 +86,8 @@ class Signals(Section):
         "Time in which something waited for memory, over ten seconds", "memory_pressure"
     )
     queueing: NumberThresholds | None = _signal(
-        "Requests that wait in queues of concurrency limits, for each that is upstream", "queueing"
+        "Requests in the queue of a listener's concurrency limit, for each that it lets in flight",
+        "queueing",
     )
     upstream_latency: TimeThresholds | None = _signal(
         "How long nine of ten answers of the listener's upstream take at most, over two seconds",

@@ -126,7 +126,10 @@ FAILURES = {Reason.UPSTREAM_ERROR: 3, Reason.UPSTREAM_TIMEOUT: 0}
 async def test_connections_are_told_by_listener_and_upstream() -> None:
     stats = FakeStats(
         listener_rows=[ListenerReading("storefront", "127.0.0.1:8080", 12, 340)],
-        upstream_rows=[UpstreamReading("shop", "http://127.0.0.1:8000", 7, 2, 40, FAILURES)],
+        upstream_rows=[
+            UpstreamReading("shop", "http://127.0.0.1:8000", 7, 2, 40, FAILURES, 0.03, 0.02),
+            UpstreamReading("new", "http://127.0.0.1:8001", 0, 0, 0, FAILURES),
+        ],
     )
     found = await samples(metrics(stats))
     assert found[key("planb_downstream_connections", listener="storefront")] == 12
@@ -134,6 +137,10 @@ async def test_connections_are_told_by_listener_and_upstream() -> None:
     assert found[key("planb_upstream_connections", upstream="shop", state="in_use")] == 7
     assert found[key("planb_upstream_connections", upstream="shop", state="idle")] == 2
     assert found[key("planb_upstream_connects_total", upstream="shop")] == 40
+    latency = "planb_upstream_latency_seconds"
+    assert found[key(latency, upstream="shop", of="now")] == 0.03
+    assert found[key(latency, upstream="shop", of="baseline")] == 0.02
+    assert key(latency, upstream="new", of="now") not in found
     failures = "planb_upstream_failures_total"
     assert found[key(failures, upstream="shop", reason="upstream_error")] == 3
     assert found[key(failures, upstream="shop", reason="upstream_timeout")] == 0

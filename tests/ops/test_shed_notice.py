@@ -30,9 +30,9 @@ def test_shedding_is_told_when_it_begins_reaches_further_and_is_over(
     watched.sample(0.82, 40)
     watched.sample(0.1, 200)
     assert caplog.messages == [
-        "before upstream shop: shedding low: cpu 82%",
-        "before upstream shop: shedding low and normal: cpu 82%",
-        "before upstream shop: shedding low, normal and high: cpu 82%",
+        "shedding low (upstream shop): cpu 82%",
+        "shedding low and normal (upstream shop): cpu 82%",
+        "shedding low, normal and high (upstream shop): cpu 82%",
         "nothing is shed any more",
     ]
 
@@ -44,7 +44,7 @@ def test_a_short_rest_is_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
         watched.sample(0.1, QUIET_SAMPLES - 1)
         assert not watched.shedder.active
         watched.sample(0.76, 10)
-    assert caplog.messages == ["before upstream shop: shedding low: cpu 76%"]
+    assert caplog.messages == ["shedding low (upstream shop): cpu 76%"]
 
 
 def test_rules_without_upstreams_are_no_fault(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,11 +34,14 @@ def test_before_the_first_sample_there_are_thresholds() -> None:
     ("level", "words"),
     [
         (0.0, ""),
-        (0.1, "low"),
+        (0.001, ""),
+        (0.1, "10% of low"),
+        (0.999, "low"),
         (1.0, "low"),
-        (1.5, "low and normal"),
+        (1.5, "low and 50% of normal"),
         (3.0, "low, normal and high"),
-        (3.01, "low, normal, high and critical"),
+        (3.25, "low, normal, high and 25% of critical"),
+        (4.0, "low, normal, high and critical"),
     ],
 )
 def test_who_is_shed_is_told_in_words(level: float, words: str) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from proxy.policy.signals import BY_DEFAULT, DEFAULT_THRESHOLDS, Signals
 from proxy.policy.snapshot import SheddingSpec
 from tests.lanes.fake_loop import Loop
 from tests.ops.recorded import CONTAINER, PROC, files, system
+
+
+@cache
+def rules(names: tuple[str, ...], cgroup: str | None = None) -> SheddingSpec:
+    return SheddingSpec({name: DEFAULT_THRESHOLDS[name] for name in names}, cgroup=cgroup)
 
 
 class Traffic:
@@ -36,8 +42,7 @@ class Sampled:
 
     def sample(self, *names: str, cgroup: str | None = None, after: float = 0.25) -> Signals:
         self.loop.run_until(self.loop.now + after)
-        spec = SheddingSpec({name: DEFAULT_THRESHOLDS[name] for name in names}, cgroup=cgroup)
-        return self.sampler.sample(spec)
+        return self.sampler.sample(rules(names, cgroup))
 
 
 def test_a_container_is_looked_at_where_it_has_limits(tmp_path: Path) -> None:
@@ -133,6 +138,8 @@ def test_the_group_that_the_rules_name_is_looked_at(
     assert sampled.sample("memory").values["memory"] == pytest.approx(0.25)
     assert sampled.sample("memory", cgroup="shop").values == {}
     assert "no control group 'shop'" in caplog.text
+    assert sampled.sample("memory", cgroup="other").values == {}
+    assert "no control group 'other'" in caplog.text
     files(tmp_path / "cgroup/shop", CONTAINER)
     found = sampled.sample("memory", cgroup="shop", after=LOOK_AGAIN_SECONDS)
     assert found.values["memory"] == pytest.approx(0.5)

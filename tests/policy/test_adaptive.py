@@ -73,6 +73,7 @@ def test_who_left_keeps_its_permit_as_long_as_an_answer_takes() -> None:
     made.forsaken(0.005, 1, 100.0)
     assert made.in_flight == 1
     assert not made.reap(100.0149)
+    assert [made.in_flight_at(now) for now in (100.0149, 100.0151)] == [1, 0]
     assert made.reap(100.0151)
     assert made.in_flight == 0
     assert not made.reap(200.0)
