@@ -8,15 +8,16 @@ from proxy.lanes.services import Entry
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import AdaptiveSpec, LogSpec, SheddingSpec, UpstreamSpec
+from proxy.policy.snapshot import AdaptiveSpec, KeepSpec, LogSpec, SheddingSpec, UpstreamSpec
 from proxy.policy.verdict import Completion
 from proxy.readings import Readings, Recorder
 from proxy.wire.request_head import RequestHead, RequestHeadReader
 from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
+from tests.policy.kept import answer, lookup, shop
 
 
 def readings(engine: Guarded, upstreams: list[Any] | None = None) -> Readings:
-    services: Any = SimpleNamespace(engine=engine.engine, upstreams=upstreams or [])
+    services: Any = SimpleNamespace(engine=engine.engine, upstreams=upstreams or [], shelf=None)
     listener: Any = SimpleNamespace(name="front", address="[::1]:1", connections=2, accepted=9)
     return Readings(services, [listener])
 
@@ -164,3 +165,27 @@ def test_a_refusal_is_written_with_its_limit() -> None:
 def test_what_could_not_be_read_has_no_words() -> None:
     record = recorded(Guarded(snapshot()).ask(0.0), Completion(400, 0.1, 0.1), None)
     assert (record.method, record.target, record.user_agent) == ("", "", "")
+
+
+def test_what_was_sent_of_the_kept_answers_is_written_as_such() -> None:
+    engine = shop(keep=KeepSpec(last_good_for=60.0, ttl=1.0))
+    first = engine.ask(0.0)
+    assert recorded(first, Completion(200, 0.1, 0.1), None).served_from == ""
+    answer(engine, first, 0.0)
+    again = engine.ask(0.5)
+    record = recorded(again, Completion(200, 0.1, 0.1), None)
+    assert (record.verdict, record.served_from) == ("stored", "stored")
+    gone = recorded(again, Completion(0, 0.1, 0.1), None)
+    assert (gone.verdict, gone.served_from) == ("abandoned", "")
+    failed = engine.ask(2.0)
+    lookup(failed).served = lookup(again).served
+    record = recorded(failed, Completion(200, 0.1, 0.1, Reason.UPSTREAM_ERROR), None)
+    assert (record.verdict, record.served_from) == ("failed", "stored")
+
+
+def test_kept_answers_are_shown_with_what_they_take() -> None:
+    engine = shop(keep=KeepSpec(ttl=1.0))
+    answer(engine, engine.ask(0.0), 0.0)
+    shown = readings(engine).snapshots()
+    assert (shown.count, shown.limit_bytes, shown.folder_errors) == (1, 64 << 20, 0)
+    assert shown.bytes == engine.rules.stored.table.bytes > 0

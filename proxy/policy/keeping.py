@@ -15,8 +15,8 @@ one costs some ten microseconds, and a hot page is answered a thousand times a s
 
 EVERY_COOKIE: Final = "*"
 
-# What makes the request another one: a part of an answer or an answer only if it has changed (RFC
-# 9110 sections 13 and 14), and another method or path than it looks, to some frameworks.
+# What makes the request another one: an answer only if it has changed (RFC 9110 section 13); and
+# another method or path than it looks, to some frameworks, or another protocol.
 _CONDITIONS: Final = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 )
@@ -24,6 +24,7 @@ _OTHERWISE: Final = frozenset(
     {
         *(b"x-http-method-override", b"x-http-method", b"x-method-override"),
         *(b"x-original-url", b"x-rewrite-url"),
+        b"upgrade",
     }
 )
 # What shops build links from. Only trusted proxies get them through, but who knows from where
@@ -42,6 +43,12 @@ _ORIGINS: Final = (
 # A parameter that all servers read alike: others see `;` as `&` (CVE-2021-23336), `a[]`, ` a` and
 # `a.b` as `a` and `a_b` (PHP), or decode the name.
 _PLAIN_PARAMETER = re.compile(rb"([A-Za-z0-9_-]+)(?:=[^;]*+)?+")
+
+
+_AS_WORD: Final = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 0x5F for code in range(256)
+)
+"""Lower case, and whatever is no letter or digit as `_`: a table for `bytes.translate`."""
 
 
 class Lookup:
@@ -122,8 +129,8 @@ class Keeping:
     """
 
     __slots__ = (
-        "_every_cookie", "_headers", "_ignored", "_keyed", "_keyed_cookies", "_prefix", "_query",
-        "_watched", "spec", "store",
+        "_every_cookie", "_folded", "_headers", "_ignored", "_keyed", "_keyed_cookies", "_prefix",
+        "_query", "_watched", "spec", "store",
     )  # fmt: skip
 
     def __init__(self, spec: KeepSpec, store: StoredResponses, origin: Iterable[str]) -> None:
@@ -135,6 +142,7 @@ class Keeping:
         self._query = None if spec.query is None else {each.lower().encode() for each in spec.query}
         self._keyed_cookies = [each.encode() for each in spec.cookies]
         self._keyed = frozenset(self._keyed_cookies)
+        self._folded = frozenset([_folded(each) for each in self._keyed_cookies])
         self._ignored = frozenset([each.encode() for each in spec.ignored_cookies])
         self._every_cookie = EVERY_COOKIE in spec.ignored_cookies
         self._headers = [each.encode() for each in spec.headers]
@@ -224,7 +232,17 @@ class Keeping:
         return keyed
 
     def _makes_no_difference(self, cookie: bytes) -> bool:
-        return cookie in self._ignored or (self._every_cookie and b"%" not in cookie)
+        """Whether the rules ignore it, and no server takes it for one that they don't."""
+        if cookie in self._ignored:
+            return True
+        return self._every_cookie and b"%" not in cookie and _folded(cookie) not in self._folded
+
+
+def _folded(cookie: bytes) -> bytes:
+    """A cookie's name for the most willing: without case (ASP.NET) and space, `a.b` and `a[b]` as
+    `a_b` and `a` (PHP).
+    """
+    return cookie.partition(b"[")[0].strip().translate(_AS_WORD)
 
 
 def _said(found: dict[bytes, bytes], names: Iterable[bytes]) -> list[bytes]:

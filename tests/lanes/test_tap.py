@@ -11,7 +11,7 @@ from proxy.policy.request import Request
 from proxy.policy.snapshot import KeepSpec
 from proxy.wire.response_head import Framing, ResponseHead, ResponseHeadReader
 from tests.policy.guarded import Guarded
-from tests.policy.test_coalescing import lookup, shop
+from tests.policy.kept import lookup, shop
 
 KEEP = KeepSpec(last_good_for=60.0, ttl=1.0, coalesce=True)
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from proxy.ops.admin import admin_app
 from proxy.ops.reload import ApplyError, Reloader
-from proxy.ops.stats import UpstreamReading
+from proxy.ops.stats import SnapshotsReading, UpstreamReading
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import Snapshot
 from proxy.rules.apart import load_apart
@@ -144,6 +144,19 @@ async def test_routes_that_nobody_asked_for_are_left_out(client: Client, admin: 
     admin.stats.route("unused")
     status = await json_of(client, "/-/status")
     assert [route["name"] for route in status["routes"]] == ["item"]
+
+
+async def test_the_page_shows_what_is_kept_and_sent_again(admin: Admin, client: Client) -> None:
+    (_, item), *_ = admin.stats.route_rows
+    admin.stats.kept = SnapshotsReading(7, 3 << 20, 64 << 20, 2)
+    async with Chromium.start() as browser, browser.page() as page:
+        await page.open(str(client.make_url("/")))
+        item.stored += 5000
+        item.last_good += 5000
+        text = "document.getElementById('main').innerText"
+        await page.until(f"/item\\s+[1-9][0-9]*\\s+[1-9][0-9]*\\s*$/.test({text})")
+        heading = "Kept answers: 7, 3.0 of 64 MiB, 2 not written to the folder"
+        assert await page.evaluate(f"{text}.includes({heading!r})")
 
 
 async def test_the_page_needs_nothing_from_elsewhere_and_its_policy_fits(client: Client) -> None:

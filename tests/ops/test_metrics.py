@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from proxy.ops.metrics import PIECE, Metrics, shown_limits, shown_routes
 from proxy.ops.reload import ReloadState
-from proxy.ops.stats import LimitReading, ListenerReading, UpstreamReading
+from proxy.ops.stats import LimitReading, ListenerReading, SnapshotsReading, UpstreamReading
 from proxy.policy.counters import LimitCounters, RouteCounters
 from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
@@ -249,3 +249,22 @@ async def test_where_nobody_is_to_be_shed_nothing_is_told_of_it() -> None:
     text, _ = await metrics(FakeStats()).render()
     assert b"planb_signal" not in text
     assert b"planb_shed" not in text
+
+
+async def test_kept_answers_are_told_by_what_they_were_sent_for() -> None:
+    stats = FakeStats()
+    item, plain = stats.route("item"), stats.route("plain")
+    item.record_stored(200, 0.0)
+    item.record_stored(0, 0.0)
+    item.last_good += 3
+    forward(plain)
+    stats.kept = SnapshotsReading(7, 3000, 64000, 2)
+    found = await samples(metrics(stats))
+    assert found[key("planb_requests_total", route="item", verdict="stored", reason="")] == 1
+    assert found[key("planb_requests_total", route="item", verdict="abandoned", reason="")] == 1
+    assert found[key("planb_last_good_answers_total", route="item")] == 3
+    assert key("planb_last_good_answers_total", route="plain") not in found
+    assert found[key("planb_snapshots")] == 7
+    assert found[key("planb_snapshots_bytes")] == 3000
+    assert found[key("planb_snapshots_limit_bytes")] == 64000
+    assert found[key("planb_snapshot_folder_errors_total")] == 2

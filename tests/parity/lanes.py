@@ -48,6 +48,9 @@ routes:
      limits: [{{name: even, pace: 100/s, max_wait: 1s}}]}}
   - {{name: watched, match: {{path: "/watched/**"}},
      limits: [{{name: seen, rate: 1/h, burst: 1, mode: shadow}}]}}
+  - {{name: kept, match: {{path: "/kept/**"}}, cache: {{ttl: 90m, coalesce: true}}}}
+  - {{name: stands-in, match: {{path: "/stands-in/**"}}, fallback: {{snapshot: 1h}},
+     limits: [{{rate: 2/h, burst: 2, per: "header:limit"}}]}}
   - {{name: small, match: {{path: "/small/**"}}, max_body_size: 8B}}
   - {{name: orders, match: {{methods: [POST], hosts: [orders.test], path: "/orders"}}}}
   - {{name: others, match: {{path: "/**"}},
@@ -330,6 +333,8 @@ class Lane:
                 counts[f"{name} {status_class}xx"] = number
             counts[f"{name} forwarded"] = route.forwarded
             counts[f"{name} abandoned"] = route.abandoned
+            counts[f"{name} stored"] = route.stored
+            counts[f"{name} last good"] = route.last_good
             counts[f"{name} durations"] = sum(route.duration.counts)
             counts[f"{name} durations of refusals"] = sum(route.refusal_duration.counts)
             counts[f"{name} own shares"] = sum(route.own_share.counts)

@@ -1,41 +1,18 @@
 """Many requests for the same thing: who asks the shop, and what becomes of those who wait."""
 
-from dataclasses import replace
-from math import inf
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.policy import coalescing
 from proxy.policy.coalescing import LONGEST_FOLLOW, UNSHARED_FOR
-from proxy.policy.keeping import Lookup
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import KeepSpec, LimitSpec
-from proxy.policy.stored_response import StoredResponse
+from proxy.policy.snapshot import KeepSpec
 from proxy.policy.verdict import Completion, State
-from tests.policy.guarded import Call, Guarded, concurrency, rate, snapshot
+from tests.policy.guarded import Call, Guarded, concurrency, rate
+from tests.policy.kept import answer, lookup, shop
 
-CACHE = KeepSpec(ttl=1.0, coalesce=True)
 COOKIE = [(b"Cookie", b"sid=1")]
-
-
-def shop(*limits: LimitSpec, keep: KeepSpec = CACHE) -> Guarded:
-    """Rules with one route, of which answers are kept."""
-    rules = snapshot(*limits)
-    return Guarded(replace(rules, routes=(replace(rules.routes[0], keep=keep),)))
-
-
-def lookup(call: Call) -> Lookup:
-    found = call.verdict.lookup
-    assert found is not None
-    return found
-
-
-def answer(engine: Guarded, call: Call, now: float, *, vary: tuple[bytes, ...] = ()) -> object:
-    """The shop's answer to the request that leads has come, and may be stored."""
-    response = StoredResponse(*(200, b"", b""), arrived_at=now, age=0.0, fresh_for=inf, vary=vary)
-    engine.engine.coalescing.keep(lookup(call), response)
-    call.settle(now)
-    return response
 
 
 def not_for_others(engine: Guarded, call: Call, now: float) -> None:
@@ -269,3 +246,50 @@ def test_without_coalescing_each_asks_until_there_is_an_answer() -> None:
     assert states([first, second]) == ["forward", "forward"]
     answer(engine, first, 0.1)
     assert engine.ask(0.2).state is State.SERVE
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "answer", "own", "fail", "leave", "resume", "later"]),
+        st.integers(0, 5),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_nobody_waits_for_nothing_and_all_is_given_back(
+    steps: list[tuple[str, int]],
+) -> None:
+    engine = shop(concurrency("two", 2, queue=2))
+    calls: list[Call] = []
+    now = 0.0
+    for what, number in steps:
+        call = calls[number % len(calls)] if calls else None
+        if what == "ask":
+            calls.append(engine.ask(now, f"/{number % 2}"))
+        elif what == "later":
+            now += number
+        elif call is None:
+            continue
+        elif what == "resume" and (call.woken or now >= call.verdict.wait_until):
+            call.resume(now)
+        elif what == "own" and call.state is State.FORWARD:
+            not_for_others(engine, call, now)
+        elif what == "answer" and call.state is State.FORWARD:
+            calls.remove(call)
+            answer(engine, call, now)
+        elif what in ("fail", "leave"):
+            calls.remove(call)
+            call.settle(now, status=0)
+        # Who follows has somebody to follow, or was told that there is nobody.
+        leaders = {lookup(each).full_key for each in calls if lookup(each).leads}
+        for each in calls:
+            waiting = each.verdict.waiting
+            if each.state is State.WAIT and waiting is not None and waiting.flight is not None:
+                assert each.woken or lookup(each).full_key in leaders
+        assert len(engine.engine.coalescing) == len(leaders)
+    while calls:
+        calls.pop().settle(now, status=0)
+    assert len(engine.engine.coalescing) == 0
+    assert (engine.concurrency("two").in_flight, engine.concurrency("two").waiting) == (0, 0)

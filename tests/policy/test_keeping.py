@@ -46,6 +46,7 @@ ANY = KeepSpec(last_good_for=60.0)
         request(length=1),
         request(b"/items", (b"X-HTTP-Method-Override", b"DELETE")),
         request(b"/items", (b"X-Original-URL", b"/admin")),
+        request(b"/items", (b"Upgrade", b"websocket")),
     ],
 )
 def test_some_requests_have_no_place(asking: Request) -> None:
@@ -197,7 +198,10 @@ def test_all_other_cookies_can_be_ignored() -> None:
     but_one = KeepSpec(60.0, cookies=("lang",), ignored_cookies=("*",))
     assert cookies(b"x=1; lang=de; y=2", but_one).keepable
     assert cookies(b"x=1; lang=de", but_one).key == cookies(b"lang=de", but_one).key
-    assert cookies(b"x=1; l%61ng=de", but_one).personal
+    for other in (b"l%61ng", b"Lang", b"lang ", b"lang[]", b"lang[x"):
+        assert cookies(b"x=1; %b=de" % other, but_one).personal
+    dotted = KeepSpec(60.0, cookies=("a_b",), ignored_cookies=("*",))
+    assert cookies(b"a.b=de", dotted).personal
 
 
 @pytest.mark.parametrize(
