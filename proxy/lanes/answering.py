@@ -3,11 +3,9 @@
 from proxy.lanes.services import Entry, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
-from proxy.policy.snapshot import PaceSpec, RateSpec
 from proxy.policy.verdict import REFUSE, Completion, Kind, Verdict
 from proxy.wire.authority import host_name
 from proxy.wire.negotiation import choose_form
-from proxy.wire.rate_limit import rate_limit_fields
 from proxy.wire.request_head import RequestHead
 from proxy.wire.target import read_target
 
@@ -22,8 +20,6 @@ nginx answers on a connection by default (keepalive_requests).
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 """A page that answers these may reload itself."""
-
-_WITH_QUOTA = (RateSpec, PaceSpec)
 
 
 def as_request(head: RequestHead, client: str) -> Request:
@@ -85,17 +81,14 @@ def own_answer(
         accept, accept_language = head.preferences()
         safe = head.method in SAFE_METHODS
         form = choose_form(answer, accept, accept_language, safe=safe)
-    extra = b""
-    limit = verdict.limit
-    if limit is not None and isinstance(limit, _WITH_QUOTA):
-        extra = rate_limit_fields(limit.name, limit.quota, limit.window, verdict.wait)
     refused = verdict.reason is reason
     return services.prepared.render(
         answer,
         form,
         date=services.date(),
         retry_after=verdict.retry_after if refused else services.engine.retry_after(answer),
-        extra=extra,
+        limit=verdict.limit,
+        wait=verdict.wait,
         close=not keep_alive,
         head_only=head_only,
     )

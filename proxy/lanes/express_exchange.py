@@ -173,7 +173,7 @@ class ExpressExchange:
         upstream = self._upstream = services.upstreams[
             services.listener(self._downstream.listener).upstream
         ]
-        link = upstream.take()
+        link = upstream.resting.take()
         if link is None:
             self._connecting = self._downstream.loop.create_task(self._connect(upstream))
         else:
@@ -210,7 +210,7 @@ class ExpressExchange:
         now = self._sent_at = monotonic()
         self._own += now - begun
         if upload is None:
-            link.silence.set(now + upstream.spec.timeouts.response)
+            link.silence.set(now + link.timeouts.response)
         else:
             link.silence.clear()
             self._wait_after_upload(link, upload, now)
@@ -238,7 +238,7 @@ class ExpressExchange:
         elif not link.writing_paused:
             self._sent_at = now
             if not self._status:
-                link.silence.set(now + link.upstream.spec.timeouts.response)
+                link.silence.set(now + link.timeouts.response)
 
     def body_late(self) -> None:
         """The client did not send the body in time."""
@@ -333,7 +333,7 @@ class ExpressExchange:
             self._end()
             self._downstream.proceed(keep_alive=self._keep_alive, left=self.body_left)
         else:
-            link.silence.set(now + link.upstream.spec.timeouts.body)
+            link.silence.set(now + link.timeouts.body)
 
     # -------------------------------------------------------------------- end
 

@@ -38,19 +38,20 @@ class UpstreamLink:
 
     __slots__ = (
         "_chunks", "_connection", "_early", "_exchange", "_framing", "_head", "_interim", "_left",
-        "_lost", "_poll", "_reader", "_reading_paused", "_stall", "reusable", "silence",
-        "transport", "upstream", "writing_paused",
+        "_lost", "_poll", "_reader", "_reading_paused", "_resting", "_stall", "reusable", "silence",
+        "timeouts", "transport", "writing_paused",
     )  # fmt: skip
 
     def __init__(
         self, upstream: Upstream, connection: UpstreamConnection, wheel: DeadlineWheel
     ) -> None:
-        self.upstream = upstream
+        self.timeouts = upstream.spec.timeouts
         self.transport = connection.transport
         self.writing_paused = False
         self.reusable = False
         # Of the exchange, while there is one: no response, or silence within it.
         self.silence = Deadline(wheel, self._silent)
+        self._resting = upstream.resting
         self._connection: UpstreamConnection | None = connection
         self._exchange: ExpressExchange | None = None
         self._stall = StallWatch(wheel, self._stalled)
@@ -135,13 +136,13 @@ class UpstreamLink:
         if self._lost or self.transport.is_closing() or self.writing_paused:
             return False
         self.resume_reading()
-        if not self.upstream.rest(self):
+        if not self._resting.add(self):
             return False
-        self.silence.set(monotonic() + self.upstream.spec.timeouts.idle)
+        self.silence.set(monotonic() + self.timeouts.idle)
         return True
 
     def _leave_rest(self) -> None:
-        self.upstream.forget(self)
+        self._resting.remove(self)
         self.close()
 
     # ---------------------------------------------------------------- protocol
@@ -186,7 +187,7 @@ class UpstreamLink:
     def pause_writing(self) -> None:
         """Of asyncio's protocol: the upstream takes the request more slowly than it comes."""
         self.writing_paused = True
-        self._stall.begin(self.transport, self.upstream.spec.timeouts.body)
+        self._stall.begin(self.transport, self.timeouts.body)
 
     def resume_writing(self) -> None:
         """Of asyncio's protocol."""

@@ -22,6 +22,7 @@ from yarl import URL
 from proxy.lanes.errors import UpstreamError
 from proxy.lanes.flow import drain
 from proxy.lanes.response_feed import ResponseFeed
+from proxy.lanes.resting_links import RestingLinks
 from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import TlsSpec, UpstreamSpec
@@ -99,7 +100,7 @@ class UpstreamConnection:
         """Ends the exchange. A connection that is not `reusable` is cut: neither unsent bytes nor
         a TLS goodbye keep it open; only with `flush` they have a few seconds to go.
         """
-        self._upstream.in_use -= 1
+        self._upstream.taken -= 1
         if reusable:
             self.protocol.set_parser(None, None)
             self._connection.release()
@@ -113,15 +114,18 @@ class UpstreamConnection:
 
 
 class Upstream:
-    """Connections to one upstream: `in_use` carry an exchange, `connects` were ever made."""
+    """Connections to one upstream: `connects` were ever made, `taken` have not been released since
+    `connect` gave them. Those of them that the express lane has in stock are `resting`.
+    """
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
         # What a request without a Host is taken to ask for.
         self.authority = f"{spec.host}:{spec.port}".encode("latin-1")
-        self.in_use = 0
+        self.taken = 0
         self.connects = 0
         self.counters = UpstreamCounters()
+        self.resting = RestingLinks()
         self.failures = dict.fromkeys((Reason.UPSTREAM_ERROR, Reason.UPSTREAM_TIMEOUT), 0)
         self._loop = loop
         self._users = 0
@@ -129,8 +133,6 @@ class Upstream:
         self._closing: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
-        # Connections of the express lane that carry nothing, the last used at the end.
-        self._resting: dict[UpstreamLink, None] = {}
         context = tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business.
         self._connector: aiohttp.BaseConnector = (
@@ -154,6 +156,11 @@ class Upstream:
         )
 
     @property
+    def in_use(self) -> int:
+        """Connections that carry an exchange."""
+        return self.taken - len(self.resting)
+
+    @property
     def idle(self) -> int:
         """Open connections that carry nothing."""
         open_now = sum(1 for protocol in self._known if protocol.is_connected())
@@ -173,7 +180,7 @@ class Upstream:
         except BaseException:
             self.done()
             raise
-        self.in_use += 1
+        self.taken += 1
         return connection
 
     async def _connect(self) -> Connection:
@@ -199,30 +206,6 @@ class Upstream:
             connection.close()
             if fresh:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
-
-    def take(self) -> "UpstreamLink | None":
-        """A connection of the express lane that has rested, if one is fit; as with `connect`."""
-        while self._resting:
-            link, _ = self._resting.popitem()
-            self.in_use += 1
-            if link.is_alive():
-                return link
-            link.close()
-        return None
-
-    def rest(self, link: "UpstreamLink") -> bool:
-        """Keeps `link`, which carries nothing, for others. False if none are needed any more."""
-        if self._retired:
-            return False
-        self._resting[link] = None
-        self.in_use -= 1
-        return True
-
-    def forget(self, link: "UpstreamLink") -> None:
-        """`link`, which may rest, is to be closed."""
-        if link in self._resting:
-            del self._resting[link]
-            self.in_use += 1
 
     def failed(self, error: UpstreamError, now: float) -> None:
         """It did not answer, or not to the end. Told once, until it `answered` for a while.
@@ -250,7 +233,7 @@ class Upstream:
     def retire(self) -> None:
         """No longer in the rules: closes once nothing uses it."""
         self._retired = True
-        self._close_resting()
+        self.resting.close()
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
@@ -259,13 +242,8 @@ class Upstream:
 
     async def close(self) -> None:
         """Closes all connections."""
-        self._close_resting()
+        self.resting.close()
         await self._connector.close()
-
-    def _close_resting(self) -> None:
-        while self._resting:
-            self.in_use += 1
-            self._resting.popitem()[0].close()
 
 
 def tls_context(spec: TlsSpec | None) -> ssl.SSLContext | None:

@@ -1,8 +1,10 @@
 """Hosts with ports, as in `Host` and in absolute request targets."""
 
 import re
-from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import Final
+
+from proxy.wire.recent import Recent
 
 _AUTHORITY = re.compile(
     rb"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)"
@@ -10,6 +12,8 @@ _AUTHORITY = re.compile(
 )
 _LONGEST_REMEMBERED = 255
 """Bytes of an authority that is remembered: a name in DNS has no more (RFC 1035 section 3.1)."""
+
+_names: Final[Recent[bytes, str]] = Recent(512)
 
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 
@@ -46,17 +50,15 @@ def host_name(authority: bytes) -> str:
 
     The dot of a fully qualified name goes, or `shop.example.` would slip past `shop.example`.
     """
-    return _host_name(authority) if len(authority) <= _LONGEST_REMEMBERED else _name(authority)
-
-
-@lru_cache(maxsize=1024)
-def _host_name(authority: bytes) -> str:
-    return _name(authority)
-
-
-def _name(authority: bytes) -> str:
-    host, _ = _split(authority.lower())
-    return host.decode("ascii").strip("[]").removesuffix(".")
+    known = _names.latest.get(authority)
+    if known is None:
+        known = _names.find(authority)
+        if known is None:
+            host, _ = _split(authority.lower())
+            known = host.decode("ascii").strip("[]").removesuffix(".")
+            if len(authority) <= _LONGEST_REMEMBERED:
+                _names.keep(authority, known)
+    return known
 
 
 def _split(authority: bytes) -> tuple[bytes, bytes]:

@@ -1,7 +1,7 @@
 """What an intermediary does to header fields: the heads that go on (RFC 9110 section 7.6)."""
 
 import re
-from functools import lru_cache
+from typing import Final
 
 from proxy.wire.client import plain_address
 from proxy.wire.field_line import (
@@ -22,6 +22,7 @@ from proxy.wire.field_line import (
     STAYS,
 )
 from proxy.wire.grammar import OWS, TOKEN, Field, Fields
+from proxy.wire.recent import Recent
 from proxy.wire.request_head import RequestHead
 from proxy.wire.response_head import Framing, ResponseHead
 
@@ -83,6 +84,7 @@ _PROTOCOL = re.compile(rb"[" + TOKEN + rb"]++(?:/[" + TOKEN + rb"]++)?")
 
 # `X-Forwarded-*` and `Via` of our own are remembered for hosts and peers up to this size.
 _LONGEST_REMEMBERED = 255
+_introductions: Final[Recent[tuple[str, bytes, bytes, bytes], bytes]] = Recent(1024)
 
 
 def forward_request_head(
@@ -106,18 +108,17 @@ def forward_request_head(
     pass (`passable_upgrade`). Max-Forwards of OPTIONS and TRACE is one less: the caller answers
     those with 0 by itself (`max_forwards`).
     """
-    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
+    lines = [head.method + b" " + head.target + b" HTTP/1.1"]
     authority = head.host
     if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host
         lines.append(b"Host: " + authority)
-    via = b"1.%d %b" % (head.version[1], pseudonym)
     if not trusted and _is_usual(head):
         lines += [line.text for line in head.lines if line.kind < FORWARDED]
-        lines.append(_introduction(peer, scheme, authority, via))
+        lines.append(_introduction(peer, scheme, authority, pseudonym))
     else:
         _append_fields(lines, head, peer=peer, trusted=trusted, scheme=scheme, authority=authority)
-        lines.append(b"Via: " + via)
+        lines.append(b"Via: 1.%d %b" % (head.version[1], pseudonym))
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     if head.upgrade is not None:
@@ -297,25 +298,21 @@ def _append_fields(
         append(b"X-Forwarded-Host: " + authority)
 
 
-def _introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
+def _introduction(peer: str, scheme: bytes, authority: bytes, pseudonym: bytes) -> bytes:
     """What is said of the request of a client that is not trusted to say anything itself."""
-    if len(authority) + len(peer) <= _LONGEST_REMEMBERED:
-        return _known_introduction(peer, scheme, authority, via)
-    return _lines_of_introduction(peer, scheme, authority, via)
-
-
-@lru_cache(maxsize=2048)
-def _known_introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
-    return _lines_of_introduction(peer, scheme, authority, via)
-
-
-def _lines_of_introduction(peer: str, scheme: bytes, authority: bytes, via: bytes) -> bytes:
+    key = (peer, scheme, authority, pseudonym)
+    known = _introductions.latest.get(key) or _introductions.find(key)
+    if known is not None:
+        return known
     lines = [b"X-Forwarded-For: " + _address(peer)] if peer else []
     lines.append(b"X-Forwarded-Proto: " + scheme)
     if authority:
         lines.append(b"X-Forwarded-Host: " + authority)
-    lines.append(b"Via: " + via)
-    return b"\r\n".join(lines)
+    lines.append(b"Via: 1.1 " + pseudonym)
+    introduction = b"\r\n".join(lines)
+    if len(authority) + len(peer) <= _LONGEST_REMEMBERED:
+        _introductions.keep(key, introduction)
+    return introduction
 
 
 def _address(peer: str) -> bytes:

@@ -20,10 +20,17 @@ OWS = b" \t"
 """Optional whitespace, section 5.6.3. Never `bytes.strip()`: that takes VT and FF as well."""
 
 TEXT_BYTES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
-"""`TEXT`, for `bytes.translate(None, ...)`: whatever is left over may not stand there."""
+"""`TEXT`, one by one."""
+
+AS_TEXT = bytes(code if code in TEXT_BYTES else 0x20 for code in range(256))
+"""A table for `bytes.translate` that leaves text as it is, and nothing else: a third of the time
+of any other way to ask whether that is what some bytes are."""
+
+AS_PATH = bytes(code if code in TEXT_BYTES and code not in b"\t #" else 0x20 for code in range(256))
+"""The same for `VISIBLE`, but for the `#` that begins a fragment."""
 
 TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""`TOKEN` for the same."""
+"""`TOKEN`, for `bytes.translate(None, ...)`: whatever is left over may not stand there."""
 
 LARGEST_LENGTH = 2**63 - 1
 """Larger lengths overflow a signed 64-bit integer further on, and so change their meaning."""

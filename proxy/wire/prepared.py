@@ -1,7 +1,11 @@
 """Answers of the proxy's own that are sent again and again within a second."""
 
+from math import ceil
+
 from proxy.policy.answers import Answer, Form
+from proxy.policy.snapshot import AdaptiveSpec, LimitSpec, PaceSpec, RateSpec
 from proxy.wire.answer import render
+from proxy.wire.rate_limit import rate_limit_fields
 
 MOST_ANSWERS = 1024
 MOST_BYTES = 4 << 20
@@ -20,10 +24,11 @@ class PreparedAnswers:
     def __init__(self) -> None:
         self._date = b""
         self._room = MOST_BYTES
-        # By identity of answer and form, which are kept with the bytes: no others can take their
-        # place in memory, and with it their identity, as long as the entry stands.
+        # By identity of answer, form and limit, which are kept with the bytes: no others can take
+        # their place in memory, and with it their identity, as long as the entry stands.
         self._answers: dict[
-            tuple[int, int, int | None, bytes, bool, bool], tuple[bytes, Answer, Form]
+            tuple[int, int, int | None, int, int, bool, bool],
+            tuple[bytes, Answer, Form, LimitSpec | AdaptiveSpec | None],
         ] = {}
 
     def render(
@@ -33,16 +38,20 @@ class PreparedAnswers:
         *,
         date: bytes,
         retry_after: int | None,
-        extra: bytes = b"",
         close: bool,
         head_only: bool,
+        limit: LimitSpec | AdaptiveSpec | None = None,
+        wait: float = 0.0,
     ) -> bytes:
-        """See `proxy.wire.answer.render`."""
+        """See `proxy.wire.answer.render`. `limit` is the one that refused, if one did: a rate or
+        pace, that would admit in `wait` seconds, is told (`rate_limit_fields`).
+        """
         if date != self._date:
             self._date = date
             self._room = MOST_BYTES
             self._answers.clear()
-        key = (id(answer), id(form), retry_after, extra, close, head_only)
+        seconds = ceil(wait)
+        key = (id(answer), id(form), retry_after, id(limit), seconds, close, head_only)
         known = self._answers.get(key)
         if known is not None:
             return known[0]
@@ -51,11 +60,17 @@ class PreparedAnswers:
             form,
             date=date,
             retry_after=retry_after,
-            extra=extra,
+            extra=_told(limit, seconds),
             close=close,
             head_only=head_only,
         )
         if len(data) <= self._room and len(self._answers) < MOST_ANSWERS:
             self._room -= len(data)
-            self._answers[key] = (data, answer, form)
+            self._answers[key] = (data, answer, form, limit)
         return data
+
+
+def _told(limit: LimitSpec | AdaptiveSpec | None, seconds: int) -> bytes:
+    if isinstance(limit, RateSpec | PaceSpec):
+        return rate_limit_fields(limit.name, limit.quota, limit.window, seconds)
+    return b""

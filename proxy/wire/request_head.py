@@ -24,7 +24,7 @@ from proxy.wire.field_line import (
 )
 from proxy.wire.field_section import MAX_FIELDS, FieldSectionReader
 from proxy.wire.grammar import (
-    TEXT_BYTES,
+    AS_PATH,
     TOKEN,
     VISIBLE,
     Field,
@@ -177,18 +177,14 @@ def whole_request_head(data: bytes, max_bytes: int) -> tuple[RequestHead, int] |
 
 
 def _whole_head(data: bytes, end: int) -> tuple[RequestHead, int] | None:
-    section = data[:end]
-    # Between the pieces is nothing but CRLFs: if no more bytes than those are no text, then none
-    # is within a piece. (`splitlines` would be quicker, but takes lone CRs and LFs as well.)
-    pieces = section.split(b"\r\n")
-    if len(section.translate(None, TEXT_BYTES)) != 2 * (len(pieces) - 1):
-        return None
+    pieces = data[: end + 1].split(b"\n")
     start = pieces.pop(0).split(b" ")
-    if len(pieces) > MAX_FIELDS or len(start) != 3 or start[2] != b"HTTP/1.1":
+    if len(pieces) > MAX_FIELDS or len(start) != 3 or start[2] != b"HTTP/1.1\r":
         return None
     method, target, _ = start
-    usual = method in _USUAL_METHODS and target.startswith(b"/")
-    if not usual or b"#" in target or b"\t" in target:
+    if method not in _USUAL_METHODS or not target.startswith(b"/"):
+        return None
+    if target.translate(AS_PATH) != target:
         return None
     head = _usual_head(method, target, pieces)
     return None if head is None else (head, end + 4)

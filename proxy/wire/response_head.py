@@ -21,7 +21,7 @@ from proxy.wire.field_line import (
     names_in_connection,
 )
 from proxy.wire.field_section import MAX_FIELDS, tolerant_fields
-from proxy.wire.grammar import LARGEST_LENGTH, OWS, TEXT_BYTES, Field
+from proxy.wire.grammar import LARGEST_LENGTH, OWS, Field
 from proxy.wire.recent import Recent
 
 SECTION_END = re.compile(rb"\n\r?\n")
@@ -137,10 +137,7 @@ def whole_response_head(data: bytes, max_bytes: int) -> tuple[ResponseHead, int]
     kept = _heads.find(section)
     if kept is not None:
         return kept, end + 4
-    pieces = section.split(b"\r\n")
-    # As in `whole_request_head`: nothing within a piece but text.
-    if len(section.translate(None, TEXT_BYTES)) != 2 * (len(pieces) - 1):
-        return None
+    pieces = data[: end + 1].split(b"\n")
     start = pieces.pop(0)
     known = _status_lines.find(start) or _status(start)
     if known is None or len(pieces) > MAX_FIELDS:
@@ -213,9 +210,9 @@ def body_framing(head: ResponseHead, request_method: bytes) -> Framing:
 
 
 def _status(line: bytes) -> tuple[int, bytes] | None:
-    """Status and reason in a status line without its end; None for what is not plain HTTP/1.1."""
-    match = _STATUS_LINE.fullmatch(line + b"\r\n")
-    if match is None or match[1] != b"1":
+    """Status and reason in a status line with its CR; None for what is not plain HTTP/1.1."""
+    match = _STATUS_LINE.fullmatch(line + b"\n")
+    if match is None or match[1] != b"1" or not line.endswith(b"\r"):
         return None
     known = (int(match[2]), match[3] or b"")
     if len(line) <= _LONGEST_STATUS_LINE:

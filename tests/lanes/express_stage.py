@@ -123,7 +123,7 @@ class FakeConnection:
         assert not reusable, "a link rests by itself"
         assert not self.released, "released twice"
         self.released = True
-        self._upstream.in_use -= 1
+        self._upstream.taken -= 1
         self.transport.abort()
         self._upstream.done()
 
@@ -155,16 +155,11 @@ class FakeUpstream(Upstream):
         except BaseException:
             self.done()
             raise
-        self.in_use += 1
+        self.taken += 1
         self.connects += 1
         connection = FakeConnection(self, early)
         self.made.append(connection)
         return cast("UpstreamConnection", connection)
-
-    @property
-    def resting(self) -> int:
-        """How many connections rest."""
-        return len(self._resting)
 
     @property
     def users(self) -> int:
@@ -272,7 +267,7 @@ class Stage:
             in_flight,
         )
         assert held == (0,) * len(held)
-        assert (self.upstream.resting, self.upstream.users) == (resting, resting)
+        assert (len(self.upstream.resting), self.upstream.users) == (resting, resting)
         assert self.deadlines == resting
         return True
 

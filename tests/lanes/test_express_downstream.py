@@ -461,7 +461,7 @@ async def test_a_fault_once_a_request_is_under_way_is_a_500(
 ) -> None:
     async with stage(tmp_path) as it:
         client = it.client()
-        monkeypatch.setattr(it.upstream, "take", _broken)
+        monkeypatch.delattr(it.upstream, "resting")
         client.receive(GET)
         monkeypatch.undo()
         assert statuses(client.sent()) == [500]

@@ -48,7 +48,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
             assert reached.upstream.released
         await all_leave(it)
         assert len(it.log.entries) == len(it.lines)
-        assert it.is_at_rest(resting=it.upstream.resting)
+        assert it.is_at_rest(resting=len(it.upstream.resting))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_who_was_refused_before_the_end_is_told_so(tmp_path: Path) -> None
         await turn()
         assert statuses(reached.client.sent()) == [503]
         await all_leave(it)
-        assert it.is_at_rest(resting=it.upstream.resting)
+        assert it.is_at_rest(resting=len(it.upstream.resting))
 
 
 @pytest.mark.parametrize("arrive", UNANSWERED[1:])

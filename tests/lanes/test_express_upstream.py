@@ -81,7 +81,7 @@ async def test_a_link_rests_when_the_response_is_complete_and_nothing_else_came(
         else:
             upstream.transport.receive(response)
         assert statuses(client.sent())[-1] in {200, 204, 304}
-        assert (it.upstream.in_use, it.upstream.resting) == (0, int(rests))
+        assert (it.upstream.in_use, len(it.upstream.resting)) == (0, int(rests))
         assert upstream.released == (not rests)
         _leave(client)
         assert it.is_at_rest(resting=int(rests))

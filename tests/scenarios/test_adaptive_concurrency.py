@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.surge.generator import LoadGenerator, get
 from tests.scenarios.storefront import Storefront, rules, storefront
 from tests.support.http_origin import HttpOrigin
-from tests.support.load import LoadGenerator, get
 from tests.support.messages import Request
 from tests.support.origin import Peer, ok
 from tests.support.planb import PlanB

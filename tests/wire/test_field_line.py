@@ -12,7 +12,7 @@ def requests() -> LineReader:
 
 
 def read(line: bytes, *, of_requests: bool = True) -> FieldLine:
-    found = LineReader(of_requests=of_requests).read(line)
+    found = LineReader(of_requests=of_requests).read(line + b"\r")
     assert found is not None
     return found
 
@@ -41,8 +41,19 @@ def test_a_line_goes_on_with_one_space(line: bytes, name: bytes, value: bytes, t
 )
 def test_what_has_no_name_is_no_line(line: bytes) -> None:
     reader = requests()
-    assert reader.read(line) is None
-    assert reader.read(line) is None
+    assert reader.read(line + b"\r") is None
+    assert reader.read(line + b"\r") is None
+
+
+@pytest.mark.parametrize(
+    "end", [b"", b"\r\r", b"\n", b"\0\r", b"\x0b\r", b"\x7f\r", b"\r ", b" \n"]
+)
+@pytest.mark.parametrize("name", [b"Cookie", b"User-Agent"])
+def test_what_is_no_text_or_has_no_end_is_no_line(name: bytes, end: bytes) -> None:
+    reader = requests()
+    for _ in range(2):
+        assert reader.read(name + b": a" + end) is None
+    assert reader.known == {}
 
 
 @pytest.mark.parametrize(
@@ -113,13 +124,13 @@ def test_a_responses_line_is_classified(line: bytes, kind: int) -> None:
 @pytest.mark.parametrize("of_requests", [False, True])
 def test_what_may_be_secret_is_not_kept(name: bytes, *, of_requests: bool) -> None:
     reader = LineReader(of_requests=of_requests)
-    line = name + b": secret"
+    line = name + b": secret\r"
     assert reader.read(line) is not reader.read(line)
     assert reader.known == {}
 
 
 @pytest.mark.parametrize(
-    "line", [b"User-Agent: x", b"accept:*/*", b"Sec-CH-UA: x", b"SEC-FETCH-MODE: navigate"]
+    "line", [b"User-Agent: x\r", b"accept:*/*\r", b"Sec-CH-UA: x\r", b"SEC-FETCH-MODE: no\r"]
 )
 def test_what_repeats_is_kept(line: bytes) -> None:
     reader = requests()
@@ -129,16 +140,16 @@ def test_what_repeats_is_kept(line: bytes) -> None:
 def test_long_lines_are_not_kept() -> None:
     reader = requests()
     name = b"User-Agent: "
-    reader.read(name + b"x" * (LONGEST_LINE - len(name)))
-    reader.read(name + b"x" * (LONGEST_LINE - len(name) + 1))
+    reader.read(name + b"x" * (LONGEST_LINE - len(name) - 1) + b"\r")
+    reader.read(name + b"x" * (LONGEST_LINE - len(name)) + b"\r")
     assert [len(line) for line in reader.known] == [LONGEST_LINE]
 
 
 def test_a_flood_of_lines_and_names_is_forgotten() -> None:
     reader = requests()
     for number in range(3 * MOST_LINES):
-        reader.read(b"User-Agent: %d" % number)
-        reader.read(b"X-%d: a" % number)
+        reader.read(b"User-Agent: %d\r" % number)
+        reader.read(b"X-%d: a\r" % number)
         assert len(reader.known) <= MOST_LINES
     assert read(b"User-Agent: 0").value == b"0"
 
@@ -152,12 +163,13 @@ def test_a_line_is_known_for_what_it_was_read_as(
     name: bytes, colon: bytes, value: bytes, of_requests: bool
 ) -> None:
     reader = LineReader(of_requests=of_requests)
-    first, second = reader.read(name + colon + value), reader.read(name + colon + value)
+    line = name + colon + value + b"\r"
+    first, second = reader.read(line), reader.read(line)
     assert first is not None
     assert repr(first) == repr(second)
     assert (first.name, first.value) == (name, value.strip(b" \t"))
     # As it goes on, it is read as the same.
-    assert repr(reader.read(first.text)) == repr(first)
+    assert repr(reader.read(first.text + b"\r")) == repr(first)
     assert [repr(line) for line in reader.classify([(name, first.value)])] == [repr(first)]
 
 

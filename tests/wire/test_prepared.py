@@ -1,7 +1,9 @@
 from proxy.policy.answers import Answer, Form
 from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ConcurrencySpec, LimitSpec, RateSpec
 from proxy.wire.answer import render
 from proxy.wire.prepared import MOST_ANSWERS, MOST_BYTES, PreparedAnswers
+from proxy.wire.rate_limit import rate_limit_fields
 
 NOW, THEN = b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:38 GMT"
 
@@ -13,6 +15,8 @@ def form(word: bytes) -> Form:
 ANSWER = Answer(Reason.RATE, 429, (form(b"wait"), form(b"warte")))
 EMPTY = Answer(Reason.RATE, 204, ANSWER.forms)
 
+RATES = {name: RateSpec(name, 5.0, 1, quota=5, window=1) for name in ("a", "b")}
+
 
 def sent(
     answers: PreparedAnswers,
@@ -21,18 +25,21 @@ def sent(
     *,
     date: bytes = NOW,
     retry_after: int | None = 2,
+    limit: LimitSpec | None = None,
+    wait: float = 0.0,
     extra: bytes = b"",
     close: bool = False,
     head_only: bool = False,
 ) -> bytes:
-    """What the prepared answers give, which must be what is rendered."""
+    """What the prepared answers give, which must be what is rendered with `extra`."""
     form = answer.forms[number]
     data = answers.render(
         answer,
         form,
         date=date,
         retry_after=retry_after,
-        extra=extra,
+        limit=limit,
+        wait=wait,
         close=close,
         head_only=head_only,
     )
@@ -56,7 +63,11 @@ def test_whatever_differs_is_rendered_apart() -> None:
         sent(answers, number=1)
         sent(answers, retry_after=0)
         sent(answers, retry_after=None)
-        sent(answers, extra=b"B: 2\r\n")
+        for wait, told in ((1.2, 2), (3.0, 3), (0.0, 0)):
+            for name in ("a", "b"):
+                extra = rate_limit_fields(name, 5, 1, told)
+                sent(answers, limit=RATES[name], wait=wait, extra=extra)
+        sent(answers, limit=ConcurrencySpec("c", 1), wait=1.0)
         sent(answers, close=True)
         sent(answers, head_only=True)
         sent(answers, date=THEN)

@@ -235,3 +235,13 @@ def test_a_report_is_not_remembered_with_the_rest_of_a_head() -> None:
         field = b"endpoint-load-metrics: TEXT cpu_utilization=" + load
         head = read(with_fields(b"Server: s", field))
         assert head.load_report == b"TEXT cpu_utilization=" + load
+
+
+@pytest.mark.parametrize("byte", sorted({*range(256)} - {0, 0x0A, 0x0D}))
+def test_a_value_may_hold_what_is_no_text(byte: int) -> None:
+    """RFC 9110 section 5.5 lets a recipient keep it; shops send it, and browsers take it."""
+    data = b"HTTP/1.1 200 OK\r\nServer: a%cb\r\nX: a%cb\r\n\r\n" % (byte, byte)
+    for _ in range(3):
+        head = ResponseHeadReader(4096).feed(data)
+        assert head is not None
+        assert [value for _, value in head.fields] == [b"a%cb" % byte] * 2
