@@ -3,7 +3,7 @@
 # `make surge` gives to `planb surge`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run surge test test-compiled lint wheel bench browser bench-tools clean
+.PHONY: help run surge test test-compiled lint wheel bench bench-overload browser bench-tools clean
 
 PYTHON ?=
 ARGS ?=
@@ -37,6 +37,10 @@ bench: bench-tools .venv-compiled/.made ## beside nginx, HAProxy and Envoy, into
 	@.venv/bin/python -m tests.bench.compare
 	@.venv/bin/python -m tests.bench.reload
 	@.venv/bin/python -m tests.bench.decision
+
+bench-overload: bench-tools .venv-compiled/.made ## before a shop that gets too much, into tests/bench/OVERLOAD.md; about 25 minutes
+	$(call need,cc gcc clang,gcc)
+	@.venv/bin/python -m tests.bench.overload.compare
 
 browser: ## install Chromium, which the tests of the pages need
 	$(call need,chromium chromium-browser google-chrome,chromium chromium-browser)

@@ -18,10 +18,18 @@ Json = dict[str, object]
 
 @contextlib.asynccontextmanager
 async def envoy(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
-    """Envoy with one worker thread."""
+    """Envoy with the rule set."""
     port = free_port()
+    bootstrap = bootstrap_of(port, upstream_port, _connection_manager(directory))
+    async with run_envoy(directory, bootstrap, port) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def run_envoy(directory: Path, bootstrap: Json, port: int) -> AsyncIterator[Running]:
+    """Envoy with one worker thread and a bootstrap whose listener is on `port`."""
     config = directory / "envoy.json"
-    config.write_text(json.dumps(_bootstrap(port, upstream_port, directory), indent=1))
+    config.write_text(json.dumps(bootstrap, indent=1))
     command = [find_tool("envoy"), "-c", str(config), "--concurrency", "1"]
     # Without this two Envoys on a machine would take each other for parent and child.
     command += ["--disable-hot-restart", "--log-level", "error"]
@@ -29,7 +37,8 @@ async def envoy(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
         yield running
 
 
-def _bootstrap(port: int, upstream_port: int, directory: Path) -> Json:
+def bootstrap_of(port: int, upstream_port: int, connection_manager: Json) -> Json:
+    """One listener with one filter, and the cluster `shop`."""
     return {
         "admin": {"address": _address(free_port())},
         "static_resources": {
@@ -37,7 +46,7 @@ def _bootstrap(port: int, upstream_port: int, directory: Path) -> Json:
                 {
                     "name": "storefront",
                     "address": _address(port),
-                    "filter_chains": [{"filters": [_connection_manager(directory)]}],
+                    "filter_chains": [{"filters": [connection_manager]}],
                 }
             ],
             "clusters": [

@@ -11,7 +11,7 @@ from tests.support.planb import PLANB, PlanB
 
 COMPILED = Path(__file__).parents[2] / ".venv-compiled/bin/planb"
 """The command of the compiled wheel, where `make` installs it."""
-_SMALL_PAGE = Path(__file__).with_name("small_page.html")
+SMALL_PAGE = Path(__file__).with_name("small_page.html")
 _RULES = """
 version: 1
 server: {{express: {express}, max_connections: {connections}}}
@@ -43,21 +43,21 @@ logs: {{format: json, sample_admitted: {sampled}%, sample_refused: {sampled}%}}
 @contextlib.asynccontextmanager
 async def express_lane(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
     """Plan B as it comes."""
-    async with _plan_b(directory, rules(upstream_port)) as running:
+    async with run_plan_b(directory, rules(upstream_port)) as running:
         yield running
 
 
 @contextlib.asynccontextmanager
 async def compiled(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
     """The compiled wheel."""
-    async with _plan_b(directory, rules(upstream_port), (str(COMPILED),)) as running:
+    async with run_plan_b(directory, rules(upstream_port), (str(COMPILED),)) as running:
         yield running
 
 
 @contextlib.asynccontextmanager
 async def full_lane(directory: Path, upstream_port: int) -> AsyncIterator[Running]:
     """Plan B with `express: false`."""
-    async with _plan_b(directory, rules(upstream_port, express=False)) as running:
+    async with run_plan_b(directory, rules(upstream_port, express=False)) as running:
         yield running
 
 
@@ -79,16 +79,17 @@ def rules(
         upstream=upstream_port,
         routes="\n".join(lines),
         limits=limits,
-        small_page=_SMALL_PAGE,
+        small_page=SMALL_PAGE,
         tight=TIGHT,
         sampled=100 / SAMPLED_ONE_IN,
     )
 
 
 @contextlib.asynccontextmanager
-async def _plan_b(
+async def run_plan_b(
     directory: Path, rules_text: str, command: Sequence[str] = PLANB
 ) -> AsyncIterator[Running]:
+    """Plan B with a listener `storefront`, on rules of one's own."""
     # What is installed must not find this folder's sources first.
     environment = {} if command is PLANB else {"PYTHONPATH": ""}
     planb = PlanB(

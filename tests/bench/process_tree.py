@@ -1,6 +1,7 @@
 """What a process and its descendants use, as Linux tells it."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -12,6 +13,20 @@ def cpu_seconds(pid: int) -> float:
     for each in members(pid):
         fields = stat_fields((_PROC / str(each) / "stat").read_text())
         ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def busy_seconds(cores: Collection[int]) -> float:
+    """What `cores` have worked for all processes since the machine started.
+
+    Without the time of interrupts, which belongs to nobody.
+    """
+    names = {f"cpu{core}" for core in cores}
+    ticks = 0
+    for line in (_PROC / "stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in names:
+            ticks += sum(int(field) for field in fields[:3])  # user, nice, system
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

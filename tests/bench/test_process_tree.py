@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from tests.bench.process_tree import cpu_seconds, members, rss_bytes, stat_fields
+from tests.bench.process_tree import busy_seconds, cpu_seconds, members, rss_bytes, stat_fields
 
 
 def test_a_command_with_brackets_and_spaces_hides_no_field() -> None:
@@ -26,3 +26,12 @@ def test_time_and_memory_of_this_process_are_told() -> None:
     while cpu_seconds(os.getpid()) == before:
         pass
     assert rss_bytes(os.getpid()) > 1_000_000
+
+
+def test_the_time_of_the_cores_is_at_least_that_of_this_process() -> None:
+    cores = range(os.cpu_count() or 1)
+    before, own_before = busy_seconds(cores), cpu_seconds(os.getpid())
+    while cpu_seconds(os.getpid()) < own_before + 0.2:
+        pass
+    assert busy_seconds(cores) - before > 0.1
+    assert busy_seconds([]) == 0.0
