@@ -46,8 +46,10 @@ class ExpressLane:
         return len(self._connections)
 
     def clients(self) -> list[ExpressConnection]:
-        """The connections that are open now."""
-        return list(self._connections)
+        """The connections that are open now: of one that was just accepted the event loop tells a
+        turn later.
+        """
+        return [each for each in self._connections if each.transport is not None]
 
     def forget(self, connection: ExpressConnection) -> None:
         """`connection` has ended, or was handed off."""
@@ -58,7 +60,7 @@ class ExpressLane:
     def give_up(self) -> None:
         """Answers those that have no answer yet, and cuts all other connections."""
         # Those first that wait for a place: it will not be theirs when the others end.
-        for connection in sorted(self._connections, key=ExpressConnection.is_forwarding):
+        for connection in sorted(self.clients(), key=ExpressConnection.is_forwarding):
             try:
                 answered = connection.give_up()
             except Exception:

@@ -83,6 +83,8 @@ class ExpressConnection:
         name = transport.get_extra_info("peername")
         self.client = Client(name[0] if isinstance(name, tuple) else "")
         self.patience.set(monotonic() + self.rules().timeouts.idle)
+        if self.services.engine.draining:  # it was accepted just before
+            self.loop.call_soon(self.close_if_idle)
 
     def data_received(self, data: bytes) -> None:
         """Of asyncio's protocol."""

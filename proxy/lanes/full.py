@@ -42,6 +42,14 @@ class FullLane(web.Server):
             if connection not in answered:
                 connection.abort()
 
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Of aiohttp's server: a connection stands."""
+        super().connection_made(handler, transport)
+        if self._services.engine.draining and isinstance(handler, DownstreamConnection):
+            # It was accepted just before, and would keep the process for nothing; unless a request
+            # comes with it (`hand_off`).
+            self._loop.call_soon(handler.close_if_idle)
+
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from proxy.lanes.express_exchange import ExpressExchange
 from proxy.lanes.full_downstream import DownstreamConnection
-from tests.lanes.express_stage import ROUTES, protocol_of, stage, turn
+from tests.lanes.express_stage import ROUTES, Line, protocol_of, stage, turn
 from tests.lanes.listening import listening
 from tests.support.build import interpreted_only
 from tests.support.origin import Peer, RawOrigin, answering, ok
@@ -44,6 +45,25 @@ async def test_a_connection_that_says_its_last_counts_until_it_is_closed(tmp_pat
         assert it.lane.open == 1
         client.end()
         client.lose()
+        assert it.is_at_rest()
+
+
+async def test_a_connection_that_is_being_made_as_draining_begins_ends_by_itself(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as it:
+        protocol = it.lane()
+        assert it.lane.open == 1
+        assert it.lane.clients() == []
+        it.engine.draining = True
+        it.lane.give_up()
+        line = Line(peername=("192.0.2.1", 50000))
+        it.lines.append(line)
+        line.set_protocol(cast("asyncio.Protocol", protocol))
+        protocol.connection_made(line)
+        await turn()
+        assert line.is_closing()
+        line.lose()
         assert it.is_at_rest()
 
 
