@@ -269,10 +269,18 @@ def _forward(
         verdict.holds = permits
     if shadows:
         verdict.holds = [*permits, *ask_shadows(shadows, now)]
-    if (adaptive := verdict.guard.adaptive) is not None:
-        adaptive.counters.admitted += 1
-        verdict.adaptive = adaptive
-        verdict.began_with = adaptive.acquire()
-    verdict.guard.counters.in_flight += 1
+    adaptive = verdict.guard.adaptive
+    if adaptive is None:
+        verdict.guard.counters.in_flight += 1
+    else:
+        enter_upstream(verdict, adaptive)
     verdict.state = FORWARD
     verdict.waited = now - verdict.decided_at
+
+
+def enter_upstream(verdict: Verdict, adaptive: AdaptiveLimiter) -> None:
+    """Takes a permit of `adaptive`, which is free, and counts."""
+    adaptive.counters.admitted += 1
+    verdict.adaptive = adaptive
+    verdict.began_with = adaptive.acquire()
+    verdict.guard.counters.in_flight += 1

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from proxy.policy.adaptive import AdaptiveLimiter
-from proxy.policy.admission import Admission, Slot, charge
+from proxy.policy.admission import Admission, Slot, charge, enter_upstream
 from proxy.policy.coalescing import Coalescing
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.keeping import Lookup
@@ -144,9 +144,15 @@ class Engine(Admission):
                 if wait > verdict.wait:
                     verdict.reason, verdict.limit, verdict.wait = _RATE, rate.limiter.spec, wait
         if guard.only_rates and verdict.reason is None:
-            charge(guard.rates, keys, now)
-            guard.counters.in_flight += 1
-            return verdict
+            adaptive = guard.adaptive
+            if adaptive is None:
+                charge(guard.rates, keys, now)
+                guard.counters.in_flight += 1
+                return verdict
+            if adaptive.has_room():
+                charge(guard.rates, keys, now)
+                enter_upstream(verdict, adaptive)
+                return verdict
         start = now
         slots: Sequence[Slot] = ()
         if guard.paces:

@@ -65,8 +65,8 @@ AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[Concurren
 class Guard:
     """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
     shadow mode, which are asked only about requests that are forwarded; and what limits all that
-    go to its upstream, if that is `adaptive`. `only_rates`: there is nothing else than rates.
-    `keeping` is what is kept of its answers; None: nothing.
+    go to its upstream, if that is `adaptive`. `only_rates`: there are no others but that, and no
+    shadows. `keeping` is what is kept of its answers; None: nothing.
     """
 
     __slots__ = (
@@ -112,9 +112,7 @@ class Guard:
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
         self.shadows = shadows
         self.adaptive = adaptive
-        self.only_rates = adaptive is None and not (
-            self.paces or self.concurrencies or self.shadows
-        )
+        self.only_rates = not (self.paces or self.concurrencies or self.shadows)
 
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.
