@@ -56,9 +56,9 @@ class PriorityQueue:
     Two things differ from CoDel. Its sign that a queue stands, no wait below `TARGET` for an
     `INTERVAL`, is met by chance at four fifths of the capacity, and important requests would be
     refused that need not. And Maurer serves the newest first when the queue stands, so that some
-    are in time: here the oldest go at that moment, and after it all who wait are in time. The
-    newest first for as long as it stands served nobody more, and every tenth refusal came only
-    after `TARGET` (tests/simulation/README.md).
+    are in time: here the oldest go at that moment, and after it all who wait are in time. Room for
+    what is served in `TARGET` while it stands served nobody more, and every tenth refusal came only
+    after it (tests/simulation/README.md).
 
     It counts and orders, no more: callers watch the waiters' patience. All is O(1).
     """
