@@ -2,6 +2,8 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
+
 from proxy.rules.load import load
 
 ROOT = Path(__file__).parents[1]
@@ -9,12 +11,15 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_rules_in_the_readme_are_good_ones(tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 1
+    whole, *parts = blocks
+    assert parts
     shutil.copytree(ROOT / "config" / "pages", tmp_path / "pages")
     file = tmp_path / "planb.yaml"
-    file.write_text(blocks[0], "utf-8")
-
+    file.write_text(whole, "utf-8")
     assert len(load(file, {}).routes) == 5
+    for part in parts:
+        file.write_text(yaml.safe_dump(yaml.safe_load(whole) | yaml.safe_load(part)), "utf-8")
+        load(file, {})
 
 
 def test_every_file_that_the_readme_names_exists() -> None:

@@ -66,14 +66,14 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             limits: [few, even, all]
             max_body_size: 64KiB
             priority: critical
-        shedding:
-          per: "cookie:sid"
-          cgroup: system.slice/shop.service
-          signals: {cpu: {start: 50%}, loop_lag: {}}
             cache: {ttl: 1s, coalesce: true}
             fallback: {snapshot: 10m}
             snapshot_key: {query: [page, sort], cookies: [lang], ignore_cookies: [_ga, "*"],
                            headers: [X-Shop]}
+        shedding:
+          per: "cookie:sid"
+          cgroup: system.slice/shop.service
+          signals: {cpu: {start: 50%}, loop_lag: {}}
         snapshots: {memory: 32MiB, largest: 2MiB, folder: kept}
         logs:
           {format: json, level: error, access: false, sample_admitted: 5%, sample_refused: 0.5%}
