@@ -111,7 +111,11 @@ class Lookup:
         found = self.keeping.store.find(self.key, self.request)
         if found is None:
             return True
-        return now - found.arrived_at >= min(REFRESH_AFTER, self.keeping.spec.ttl or REFRESH_AFTER)
+        age, ttl = now - found.arrived_at, self.keeping.spec.ttl
+        # One that was fresh for a moment only is of no use to the cache from then on.
+        return age >= min(REFRESH_AFTER, ttl or REFRESH_AFTER) or (
+            ttl > 0.0 and 0.0 < found.fresh_for <= age
+        )
 
     def keep(self, response: StoredResponse) -> bytes:
         """Keeps `response`; the whole key that it is kept by."""

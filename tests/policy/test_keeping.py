@@ -271,3 +271,15 @@ def test_one_a_second_is_kept() -> None:
     quick = lookup(KeepSpec(ttl=0.2), request())
     quick.keep(answer(10.0))
     assert quick.wants(10.25)
+
+
+def test_one_that_is_fresh_no_more_is_replaced_at_once() -> None:
+    found = keeping(KeepSpec(ttl=10.0, last_good_for=60.0)).lookup(request())
+    assert found is not None
+    # A `max-age=1` that came 0.7 s after its Date.
+    found.keep(StoredResponse(200, b"", b"", arrived_at=10.0, age=0.7, fresh_for=0.3))
+    assert not found.wants(10.2)
+    assert found.wants(10.3)
+    # What never was fresh is for a bad day only.
+    found.keep(StoredResponse(200, b"", b"", arrived_at=10.0, age=0.7, fresh_for=0.0))
+    assert not found.wants(10.3)
