@@ -28,9 +28,9 @@ class Coalescing:
     Who leads one is decided about as any other request. Who follows has taken nothing: no token,
     no permit. When the leader's answer is there and may be stored, all followers get it. When it
     fails, or its client leaves, or it is refused, the next in line leads: nobody fails for
-    another's sake. An answer that may not be stored (somebody's own, or an error that a strange
-    request provoked) leads to the next, too; a second one in a row sends all on their own ways,
-    and whoever comes for a while.
+    another's sake. So does who has waited for too long, for all who come after. An answer that may
+    not be stored (somebody's own, or an error that a strange request provoked) leads to the next,
+    too; a second one in a row sends all on their own ways, and whoever comes for a while.
     """
 
     __slots__ = ("_flights", "_older", "_unshared")
@@ -71,15 +71,37 @@ class Coalescing:
         waiting.flight = None
         verdict.waiting = None
         verdict.waited = now - verdict.decided_at
+        # Whoever brought it: who waited for too long for one answer need not ask for another.
+        fresh = lookup.fresh(now)
         response = flight.response
-        found = lookup.keeping.store.find(lookup.key, lookup.request)
-        if response is not None and found is response:
-            lookup.served = response
-            lookup.collapsed = True
+        if fresh is None and response is not None:
+            # Of a slow one the time to live may have passed, but for these it has just come.
+            found = lookup.keeping.store.find(lookup.key, lookup.request)
+            fresh = response if found is response else None
+        if fresh is not None:
+            lookup.served = fresh
+            lookup.collapsed = fresh is response
             verdict.state = SERVE
             return None
+        self._leads_on(lookup, flight, now)
         verdict.state = FORWARD
         return lookup
+
+    def _leads_on(self, lookup: Lookup, flight: Flight, now: float) -> None:
+        """A follower asks the shop: it leads, if it is the heir or its leader had its time. Others
+        then wait for an answer that is as late as theirs would be, not for one that never comes.
+        """
+        if lookup.leads:
+            flight.late_at = now + LONGEST_FOLLOW
+        elif (
+            lookup.keepable
+            and now >= flight.late_at
+            and self._flights.get(lookup.full_key) is flight
+        ):
+            flight.leader.leads = False
+            flight.leader = lookup
+            flight.late_at = now + LONGEST_FOLLOW
+            lookup.leads = True
 
     def _joins(
         self, verdict: Verdict, lookup: Lookup, now: float, wake: Callable[[], None]
@@ -93,7 +115,7 @@ class Coalescing:
             if lookup.keepable:
                 lookup.leads = True
                 lookup.full_key = key
-                self._flights[key] = Flight()
+                self._flights[key] = Flight(lookup, now + LONGEST_FOLLOW)
             return False
         if len(flight.followers) >= MOST_FOLLOWERS:
             return False
@@ -138,6 +160,7 @@ class Coalescing:
             leads = heir is not None and heir.keepable
             if heir is not None and leads:
                 heir.leads = True
+                flight.leader = heir
             _wake(verdict)
             if leads:
                 return

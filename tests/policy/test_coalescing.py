@@ -140,13 +140,39 @@ def test_nobody_follows_for_longer_than_its_patience() -> None:
     second.resume(1.0 + LONGEST_FOLLOW)
     assert second.state is State.FORWARD
     assert second.verdict.waited == LONGEST_FOLLOW
-    # It is no leader: the flight goes on.
     second.settle(7.0)
-    third = engine.ask(7.0)
-    assert states([third]) == ["wait"]
-    answer(engine, leader, 8.0)
-    third.resume(8.0)
-    assert states([third]) == ["serve"]
+    leader.settle(8.0)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_a_leader_that_had_its_time_leads_no_more() -> None:
+    engine = shop()
+    stuck, second, third = [engine.ask(0.0) for _ in range(3)]
+    second.resume(LONGEST_FOLLOW)
+    third.resume(LONGEST_FOLLOW)
+    assert states([second, third]) == ["forward", "forward"]
+    fourth = engine.ask(LONGEST_FOLLOW)
+    assert states([fourth]) == ["wait"]
+    # Not the third, which left at the same time, or there would be a leader for each of a crowd.
+    third.settle(5.1)
+    assert fourth.woken == 0
+    answer(engine, second, 5.2)
+    fourth.resume(5.2)
+    assert states([fourth]) == ["serve"]
+    stuck.settle(60.0)
+    assert len(engine.engine.coalescing) == 0
+
+
+def test_who_waited_for_too_long_is_served_what_another_has_brought() -> None:
+    engine = shop()
+    _stuck, second, third, fourth = [engine.ask(each / 10) for each in range(4)]
+    second.resume(0.1 + LONGEST_FOLLOW)
+    third.resume(0.2 + LONGEST_FOLLOW)
+    assert states([second, third]) == ["forward", "forward"]
+    answer(engine, third, 0.25 + LONGEST_FOLLOW)
+    fourth.resume(0.3 + LONGEST_FOLLOW)
+    assert fourth.state is State.SERVE
+    assert not lookup(fourth).collapsed
 
 
 def test_two_answers_in_a_row_that_are_for_nobody_else_send_all_on_their_own_ways() -> None:
