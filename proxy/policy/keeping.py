@@ -27,17 +27,31 @@ _OTHERWISE: Final = frozenset(
         b"upgrade",
     }
 )
-# What shops build links from. Only trusted proxies get them through, but who knows from where
-# they have them; `X-Forwarded-For` is every client's own, and no page is made of it.
-_ORIGINS: Final = (
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-prefix",
-    b"x-forwarded-proto",
-    b"x-forwarded-scheme",
-    b"x-forwarded-server",
-    b"x-forwarded-ssl",
-    b"x-host",
+# What shops build links from. Only trusted proxies get most of them through, but who knows from
+# where they have them. Besides, all of `X-Forwarded-*` but `X-Forwarded-For`, which is every
+# client's own, and no page is made of it.
+_ORIGINS: Final = frozenset(
+    {
+        *(b"forwarded", b"front-end-https", b"x-host", b"x-http-host-override"),
+        *(b"x-original-host", b"x-scheme", b"x-url-scheme"),
+    }
+)
+_ORIGINS_PREFIX: Final = b"x-forwarded-"
+_OF_EVERY_CLIENT: Final = b"x-forwarded-for"
+# The same in `Forwarded` (RFC 7239 section 5).
+_ADDRESS = re.compile(rb"[ \t]*(?:for|by)=[^ \t]*[ \t]*", re.IGNORECASE)
+
+# Who says with them who it is; `Cookie` is looked at more closely.
+_CREDENTIALS: Final = frozenset(
+    {
+        *(b"api-key", b"authorization", b"proxy-authorization", b"x-access-token", b"x-api-key"),
+        *(b"x-auth-token", b"x-authorization", b"x-session-id", b"x-session-token"),
+    }
+)
+
+# Others do not reach the shop, though the client has sent them and the key holds what they say.
+_USUAL_OPTIONS: Final = frozenset(
+    {b"", b"close", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"upgrade"}
 )
 
 # A parameter that all servers read alike: others see `;` as `&` (CVE-2021-23336), `a[]`, ` a` and
@@ -152,11 +166,11 @@ class Keeping:
         self._headers = [each.encode() for each in spec.headers]
         self._watched = frozenset(
             {
-                *(b"authorization", b"cache-control", b"cookie", b"range"),
-                b"host",
+                *(b"cache-control", b"connection", b"cookie", b"host", b"range"),
                 *_CONDITIONS,
-                *_OTHERWISE,
+                *_CREDENTIALS,
                 *_ORIGINS,
+                *_OTHERWISE,
                 *self._headers,
             }
         )
@@ -170,16 +184,28 @@ class Keeping:
         watched = self._watched
         for field, value in request.fields:
             name = field.lower()
-            if name in watched:
+            if name in watched or (name[:12] == _ORIGINS_PREFIX and name != _OF_EVERY_CLIENT):
                 found[name] = b"%b, %b" % (found[name], value) if name in found else value
         if not _OTHERWISE.isdisjoint(found):
+            return None
+        options = found.pop(b"connection", b"").lower()
+        if options not in _USUAL_OPTIONS and not _USUAL_OPTIONS.issuperset(
+            option.strip() for option in options.split(b",")
+        ):
             return None
         host = found.pop(b"host", b"")
         parts = [self._prefix, self._target(request), host]
         personal = False
         if found:
+            if (chain := found.pop(b"forwarded", None)) is not None:
+                said = [pair for pair in re.split(b"[;,]", chain) if not _ADDRESS.fullmatch(pair)]
+                if said:
+                    found[b"forwarded"] = b";".join(said)
             # Each part says what it is, so that what is not there need not be said.
-            parts += [b"o:" + each for each in _said(found, _ORIGINS)]
+            origins = [
+                name for name in found if name in _ORIGINS or name.startswith(_ORIGINS_PREFIX)
+            ]
+            parts += [b"o:" + each for each in _said(found, sorted(origins))]
             parts += [b"h:" + each for each in _said(found, self._headers)]
             cookies = found.get(b"cookie")
             if cookies is not None and b"cookie" not in self._headers:
@@ -187,8 +213,10 @@ class Keeping:
                 personal = known is None
                 if known:
                     parts += [b"c:" + each for each in _said(known, self._keyed_cookies)]
-            if b"authorization" in found and b"authorization" not in self._headers:
-                personal = True
+            if not _CREDENTIALS.isdisjoint(found):
+                personal = personal or any(
+                    name in found and name not in self._headers for name in _CREDENTIALS
+                )
         keepable = (
             not personal
             and request.method == "GET"

@@ -27,6 +27,9 @@ _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
 # A directive: a token, and perhaps a value, which may be quoted and hold commas (section 5.2).
 _DIRECTIVE = re.compile(rb'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*+"|[^,"\s]*))?')
 
+# What the shop is told by us, not by the client whose request the key is made of.
+_OURS = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
 _NEVER = frozenset({b"no-store", b"private"})
 _READ = frozenset(
     {
@@ -177,6 +180,6 @@ def _vary(found: dict[bytes, bytes]) -> tuple[bytes, ...] | None:
     names = {name for part in listed.split(b",") if (name := part.strip(OWS))}
     if b"content-encoding" in found:
         names.add(b"accept-encoding")
-    if len(names) > MOST_VARY_NAMES or b"*" in names:
+    if len(names) > MOST_VARY_NAMES or b"*" in names or not _OURS.isdisjoint(names):
         return None
     return None if b"".join(names).translate(None, TOKEN_BYTES) else tuple(sorted(names))

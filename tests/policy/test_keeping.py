@@ -47,6 +47,8 @@ ANY = KeepSpec(last_good_for=60.0)
         request(b"/items", (b"X-HTTP-Method-Override", b"DELETE")),
         request(b"/items", (b"X-Original-URL", b"/admin")),
         request(b"/items", (b"Upgrade", b"websocket")),
+        # The shop would not get that, and answer in another language than the key says.
+        request(b"/items", (b"Accept-Language", b"de"), (b"Connection", b"close, Accept-Language")),
     ],
 )
 def test_some_requests_have_no_place(asking: Request) -> None:
@@ -135,8 +137,34 @@ def test_what_may_be_a_named_one_does(target: bytes) -> None:
     assert key(LISTED, target=target) != key(LISTED)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"Forwarded", b"for=192.0.2.1;host=evil.test"),
+        (b"Forwarded", b"for=192.0.2.1, for=192.0.2.2;proto=https"),
+        (b"Forwarded", b'for="[2001:db8::1];host=evil.test"'),
+        (b"Front-End-Https", b"on"),
+        (b"X-Forwarded-Host", b"evil.test"),
+        (b"X-Forwarded-Protocol", b"https"),
+        (b"X-Forwarded-Uri", b"/evil"),
+        (b"X-Original-Host", b"evil.test"),
+    ],
+)
+def test_what_links_may_be_made_of_tells_answers_apart(field: tuple[bytes, bytes]) -> None:
+    assert key(ANY, field) != key(ANY)
+
+
+def test_where_a_request_comes_from_does_not() -> None:
+    chain = [(b"X-Forwarded-For", b"192.0.2.1"), (b"Forwarded", b'for="[2001:db8::1]:80", By=_x')]
+    assert key(ANY, *chain) == key(ANY)
+    assert lookup(ANY, request(b"/items", (b"Connection", b"TE, close"))).keepable
+
+
 def test_requests_with_credentials_or_cookies_are_somebody_s_own() -> None:
-    for field in [(b"Authorization", b"Basic eA=="), (b"Cookie", b"a=1"), (b"cookie", b"x")]:
+    for field in [
+        *((b"Authorization", b"Basic eA=="), (b"Cookie", b"a=1"), (b"cookie", b"x")),
+        *((b"Proxy-Authorization", b"Basic eA=="), (b"X-API-Key", b"1"), (b"X-Auth-Token", b"1")),
+    ]:
         found = lookup(ANY, request(b"/items", field))
         assert found.personal
         assert not found.keepable

@@ -126,6 +126,12 @@ def test_validators_and_what_it_varies_with_are_read() -> None:
     assert (agreed().etag, agreed("Last-Modified: x").modified, agreed().vary) == (None, None, ())
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "via", "X-Real-IP"])
+def test_what_varies_with_where_a_request_comes_from_is_nobody_else_s(name: str) -> None:
+    found = head(f"Vary: Accept, {name}")
+    assert terms(found, delay=0.0, wall=0.0) is None
+
+
 def test_a_head_is_kept_as_it_would_have_been_sent_but_for_its_age() -> None:
     hops = ("Connection: x-hop", "X-Hop: 1")
     sent = head("Server: x", "content-LENGTH: 2", "age: 5", *hops, "A: b")
