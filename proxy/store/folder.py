@@ -81,7 +81,9 @@ class Folder:
         self._warned_at = -WARN_EVERY
         self._left = False
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
-        # Of the thread: the folder, what is in it, and what that takes.
+        # Of the thread: whether the folder was read, the folder, what is in it (others may only
+        # look whether a name is there), and what that takes.
+        self._is_read = False
         self._folder = -1
         self._files: OrderedDict[str, int] = OrderedDict()
         self._bytes = 0
@@ -103,9 +105,11 @@ class Folder:
 
     def drop(self, full_key: bytes) -> None:
         """Forgets it. Never waits."""
-        self._written.pop(full_key, None)
-        self._written_before.pop(full_key, None)
-        self._enter((full_key, None, b""))
+        last = self._written.pop(full_key, None) or self._written_before.pop(full_key, None)
+        # Most answers that say that there is nothing are to people who guess: of what never was
+        # kept nothing is there to forget, and the queue is for others.
+        if last is not None or not self._is_read or full_key.hex() + _SUFFIX in self._files:
+            self._enter((full_key, None, b""))
 
     def leave(self) -> None:
         """Ends the thread, once what waits is written, if it ever is."""
@@ -131,6 +135,7 @@ class Folder:
             self._read_all()
         except OSError as error:
             self._failed(error)
+        self._is_read = True
         while (job := self._jobs.get()) is not None:
             if self._folder < 0:
                 self.errors += 1

@@ -77,6 +77,27 @@ def test_what_was_dropped_is_not(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+def test_what_never_was_there_is_not_dropped_in_the_place_of_others(tmp_path: Path) -> None:
+    with Kept(tmp_path) as folder:
+        for _ in range(500):
+            if folder._is_read:
+                break
+            time.sleep(0.01)
+        for number in range(2 * module.MOST_WAITING):
+            folder.drop(key(number))
+        folder.put(key(2), key(2), response(b"two"))
+    assert folder.errors == 0
+    assert restored(tmp_path) == {key(2): b"two"}
+
+
+def test_what_was_there_before_a_restart_can_be_dropped(tmp_path: Path) -> None:
+    with Kept(tmp_path) as folder:
+        folder.put(key(1), key(1), response())
+    with Kept(tmp_path) as again:
+        again.drop(key(1))
+    assert files(tmp_path) == []
+
+
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     with Kept(tmp_path) as folder:
         folder.put(key(1), key(1), response())
