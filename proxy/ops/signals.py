@@ -66,7 +66,7 @@ class Sampler:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._traffic = traffic
-        self._system = system or System(cpus=frozenset(os.sched_getaffinity(0)))
+        self._system = system or System(cpus=_own_cpus())
         self._clock = clock
         self._wall = wall
         self._loop_lag = LoopLag(loop, clock)
@@ -178,6 +178,12 @@ class Sampler:
         if name not in self._told:
             self._told.add(name)
             log.warning("signal %s can't be read here and is left out: %s", name, error)
+
+
+def _own_cpus() -> frozenset[int]:
+    """The numbers of those CPUs that the process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere, as on macOS
+    return frozenset(range(os.cpu_count() or 1) if affinity is None else affinity(0))
 
 
 CpuGroup = signals_cgroup_v1.CpuGroup | signals_cgroup_v2.CpuGroup

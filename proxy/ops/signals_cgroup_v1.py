@@ -11,6 +11,7 @@ from proxy.ops.signals_system import (
     System,
     Unreadable,
     control_groups,
+    exists,
     one,
     read_number,
     read_numbers,
@@ -25,7 +26,7 @@ def limited_cpu_groups(system: System) -> list[Path]:
     return [
         folder
         for folder in control_groups(system, "cpu")
-        if (folder / "cpu.cfs_quota_us").exists() and read_number(folder / "cpu.cfs_quota_us") > 0
+        if exists(folder / "cpu.cfs_quota_us") and read_number(folder / "cpu.cfs_quota_us") > 0
     ]
 
 
@@ -81,4 +82,4 @@ def memory_in_use(folder: Path) -> float:
 
 def _memory_limit(folder: Path) -> int:
     path = folder / "memory.limit_in_bytes"
-    return read_number(path) if path.exists() else NO_LIMIT
+    return read_number(path) if exists(path) else NO_LIMIT

@@ -10,6 +10,7 @@ from proxy.ops.signals_system import (
     System,
     Unreadable,
     control_groups,
+    exists,
     number,
     one,
     read,
@@ -20,7 +21,7 @@ from proxy.ops.signals_system import (
 
 def is_mounted(system: System) -> bool:
     """Whether this version is what controls the process: alone, not beside version 1."""
-    return (system.cgroups / "cgroup.controllers").exists()
+    return exists(system.cgroups / "cgroup.controllers")
 
 
 def limited_groups(system: System, file: str) -> list[Path]:
@@ -29,7 +30,7 @@ def limited_groups(system: System, file: str) -> list[Path]:
     return [
         folder
         for folder in control_groups(system)
-        if (folder / file).exists() and not read(folder / file).startswith(b"max")
+        if exists(folder / file) and not read(folder / file).startswith(b"max")
     ]
 
 

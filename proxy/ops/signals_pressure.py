@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from proxy.ops import signals_cgroup_v2
-from proxy.ops.signals_system import System, Unreadable, control_groups, read
+from proxy.ops.signals_system import System, Unreadable, control_groups, exists, read
 
 _SOME = re.compile(rb"^some avg10=(\d{1,3}\.\d+) ", re.MULTILINE)
 
@@ -16,7 +16,7 @@ def pressure_file(system: System, resource: str) -> Path:
     """The file that tells of `resource`, `cpu` or `memory`. Raises Unreadable."""
     if signals_cgroup_v2.is_mounted(system):
         path = control_groups(system)[0] / f"{resource}.pressure"
-        if path.exists():
+        if exists(path):
             return path
     return system.proc / "pressure" / resource
 

@@ -4,6 +4,7 @@ All of them are the kernel's own memory: reading one takes microseconds and wait
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,18 @@ def read(path: Path) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror}") from None
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` is there, for this process. Raises nothing, as `Path.exists` does."""
+    return _mode(path) != 0
+
+
+def _mode(path: Path) -> int:
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116
+    except (OSError, ValueError):  # forbidden, too long a name, a zero byte in it
+        return 0
 
 
 def read_number(path: Path) -> int:
@@ -82,7 +95,7 @@ def control_groups(system: System, controller: str = "") -> list[Path]:
     root = system.cgroups / controller
     group = system.cgroup
     parts = _parts(_own_group(system, controller) if group is None else group)
-    if ".." in parts or not root.joinpath(*parts).is_dir():
+    if ".." in parts or not stat.S_ISDIR(_mode(root.joinpath(*parts))):
         if group is not None:
             raise Unreadable(f"{root}: no control group {group!r}")
         parts = []

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import random
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -62,6 +63,40 @@ def test_a_container_is_looked_at_where_it_has_limits(tmp_path: Path) -> None:
     second = sampled.sample(*names).values
     assert second["cpu"] == pytest.approx(0.8)
     assert second["throttled"] == 0.0
+
+
+@pytest.mark.parametrize("cgroup", ["shop" * 100, "shop\0", "..", "cgroup.controllers"])
+def test_a_control_group_of_an_impossible_name_leaves_the_other_signals(
+    tmp_path: Path, cgroup: str
+) -> None:
+    sampled = Sampled(system(tmp_path, cgroups=CONTAINER))
+    values = sampled.sample("cpu", "memory", "queueing", "load", cgroup=cgroup).values
+    assert set(values) == {"queueing", "load"}
+
+
+def test_folders_that_may_not_be_looked_into_leave_the_other_signals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = system(tmp_path, cgroups=CONTAINER)
+    real = os.stat
+
+    def forbidden(path: object, *args: object, **kwargs: object) -> os.stat_result:
+        if str(made.cgroups) in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", forbidden)
+    sampled = Sampled(made)
+    values = sampled.sample("memory", "queueing", "cpu_pressure").values
+    assert values == {"memory": pytest.approx(0.25), "queueing": 1.5, "cpu_pressure": 0.125}
+
+
+def test_a_system_without_affinity_has_all_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    loop: asyncio.AbstractEventLoop = Loop(0.0)  # type: ignore[assignment]
+    sampler = Sampler(Traffic(), loop)
+    assert sampler.sample(rules(("queueing",))).values == {"queueing": 1.5}
 
 
 def test_without_limits_it_is_the_machine(tmp_path: Path) -> None:
