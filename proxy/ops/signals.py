@@ -66,7 +66,7 @@ class Sampler:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._traffic = traffic
-        self._system = system or System(cpus=_own_cpus())
+        self._system = system or System(cpus=_own_cpus(), machine_cpus=os.cpu_count() or 0)
         self._clock = clock
         self._wall = wall
         self._loop_lag = LoopLag(loop, clock)
@@ -193,7 +193,7 @@ def _cpu_groups(system: System) -> list[CpuGroup]:
     """The control groups with a quota that hold for what is looked at."""
     if signals_cgroup_v2.is_mounted(system):
         folders = signals_cgroup_v2.limited_groups(system, "cpu.max")
-        return [signals_cgroup_v2.CpuGroup(folder) for folder in folders]
+        return [signals_cgroup_v2.CpuGroup(system, folder) for folder in folders]
     folders = signals_cgroup_v1.limited_cpu_groups(system)
     return [signals_cgroup_v1.CpuGroup(system, folder) for folder in folders]
 

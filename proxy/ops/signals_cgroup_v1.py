@@ -42,6 +42,7 @@ class CpuGroup:
     """
 
     def __init__(self, system: System, folder: Path) -> None:
+        self._system = system
         self._folder = folder
         self._usage = (
             system.cgroups
@@ -53,12 +54,12 @@ class CpuGroup:
         self._throttled = Share()
 
     def utilization(self, now: float) -> float | None:
-        """CPU time used, of what the quota allows for. Raises Unreadable."""
+        """CPU time used, of what the quota and the machine allow for. Raises Unreadable."""
         quota = read_number(self._folder / "cpu.cfs_quota_us")
         if quota <= 0:
             raise Unreadable(f"{self._folder}: there is no quota any more")
-        cores = quota / max(1, read_number(self._folder / "cpu.cfs_period_us"))
-        return self._used.take(read_number(self._usage) / 1e9, now * cores)
+        quotient = quota / max(1, read_number(self._folder / "cpu.cfs_period_us"))
+        return self._used.take(read_number(self._usage) / 1e9, now * self._system.cores(quotient))
 
     def throttled(self) -> float | None:
         """The share of the quota's periods that did not suffice. Raises Unreadable."""

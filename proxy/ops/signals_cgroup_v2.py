@@ -37,20 +37,21 @@ def limited_groups(system: System, file: str) -> list[Path]:
 class CpuGroup:
     """One group with a quota."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, system: System, folder: Path) -> None:
+        self._system = system
         self._quota = folder / "cpu.max"
         self._stat = folder / "cpu.stat"
         self._used = Share()
         self._throttled = Share()
 
     def utilization(self, now: float) -> float | None:
-        """CPU time used, of what the quota allows for. Raises Unreadable."""
+        """CPU time used, of what the quota and the machine allow for. Raises Unreadable."""
         quota, _, period = read(self._quota).strip().partition(b" ")
         if quota == b"max":
             raise Unreadable(f"{self._quota}: there is no quota any more")
-        cores = number(quota, self._quota) / max(1, number(period, self._quota))
+        quotient = number(quota, self._quota) / max(1, number(period, self._quota))
         used = one(read_numbers(self._stat), b"usage_usec", self._stat)
-        return self._used.take(used / 1e6, now * cores)
+        return self._used.take(used / 1e6, now * self._system.cores(quotient))
 
     def throttled(self) -> float | None:
         """The share of the quota's periods that did not suffice. Raises Unreadable."""

@@ -17,13 +17,19 @@ LARGEST_BYTES = 1 << 20
 class System:
     """`proc` and `cgroups` are the folders /proc and /sys/fs/cgroup; `cpus` are the numbers of
     those CPUs that the process may run on, `cgroup` the control group that is looked at, from
-    the root of its file system, None for the process's own.
+    the root of its file system, None for the process's own. `machine_cpus` are all CPUs that
+    there are, 0 if nobody knows: a group has no more, whatever its quota.
     """
 
     proc: Path = Path("/proc")
     cgroups: Path = Path("/sys/fs/cgroup")
     cpus: frozenset[int] = frozenset()
     cgroup: str | None = None
+    machine_cpus: int = 0
+
+    def cores(self, quota: float) -> float:
+        """How many CPUs a group can use at once that `quota` allows so many."""
+        return min(quota, self.machine_cpus or quota)
 
 
 class Unreadable(Exception):  # noqa: N818 - a finding, and no fault

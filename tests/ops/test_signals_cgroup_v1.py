@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_a_container_s_cpu_is_what_it_uses_of_its_quota(tmp_path: Path) -> None:
     assert group.throttled() is None
     files(made.cgroups, {"cpu/docker/1/cpu.stat": "nr_periods 104\nnr_throttled 11\n"})
     assert group.throttled() == pytest.approx(0.25)
+
+
+def test_a_quota_of_more_than_the_machine_has_is_what_the_machine_has(tmp_path: Path) -> None:
+    made = replace(docker(tmp_path), machine_cpus=1)
+    group = CpuGroup(made, limited_cpu_groups(made)[0])
+    group.utilization(10.0)
+    files(made.cgroups, {"cpuacct/docker/1/cpuacct.usage": "8900000000\n"})
+    assert group.utilization(11.0) == pytest.approx(0.9)
 
 
 def test_memory_is_counted_without_the_cache_that_is_given_back_first(tmp_path: Path) -> None:

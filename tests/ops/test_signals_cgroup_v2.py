@@ -3,22 +3,30 @@ from pathlib import Path
 import pytest
 
 from proxy.ops.signals_cgroup_v2 import CpuGroup, is_mounted, limited_groups, memory_in_use
-from proxy.ops.signals_system import Unreadable
+from proxy.ops.signals_system import System, Unreadable
 from tests.ops.recorded import CONTAINER, CPU_STAT, files, system
 
 
 def test_a_container_s_cpu_is_what_it_uses_of_its_quota(tmp_path: Path) -> None:
     files(tmp_path, CONTAINER)
-    group = CpuGroup(tmp_path)
+    group = CpuGroup(System(), tmp_path)
     assert group.utilization(100.0) is None
     # Three quarters of a second of CPU time in half a second, of two CPUs.
     files(tmp_path, {"cpu.stat": CPU_STAT.replace("3726000000", "3726750000")})
     assert group.utilization(100.5) == pytest.approx(0.75)
 
 
+def test_a_quota_of_more_than_the_machine_has_is_what_the_machine_has(tmp_path: Path) -> None:
+    files(tmp_path, CONTAINER | {"cpu.max": "800000 100000\n"})
+    group = CpuGroup(System(machine_cpus=2), tmp_path)
+    assert group.utilization(100.0) is None
+    files(tmp_path, {"cpu.stat": CPU_STAT.replace("3726000000", "3727900000")})
+    assert group.utilization(101.0) == pytest.approx(0.95)
+
+
 def test_throttling_is_the_share_of_periods_that_did_not_suffice(tmp_path: Path) -> None:
     files(tmp_path, CONTAINER)
-    group = CpuGroup(tmp_path)
+    group = CpuGroup(System(), tmp_path)
     assert group.throttled() is None
     files(
         tmp_path,
@@ -54,7 +62,7 @@ def test_beside_version_1_it_does_not_count(tmp_path: Path) -> None:
 
 def test_a_quota_that_is_taken_away_is_noticed(tmp_path: Path) -> None:
     files(tmp_path, CONTAINER)
-    group = CpuGroup(tmp_path)
+    group = CpuGroup(System(), tmp_path)
     files(tmp_path, {"cpu.max": "max 100000\n", "memory.max": "max\n"})
     with pytest.raises(Unreadable, match="no quota any more"):
         group.utilization(1.0)
@@ -66,12 +74,12 @@ def test_a_quota_that_is_taken_away_is_noticed(tmp_path: Path) -> None:
 def test_nonsense_is_unreadable(tmp_path: Path, text: str) -> None:
     files(tmp_path, CONTAINER | {"cpu.max": text})
     with pytest.raises(Unreadable):
-        CpuGroup(tmp_path).utilization(1.0)
+        CpuGroup(System(), tmp_path).utilization(1.0)
 
 
 def test_a_missing_count_is_unreadable(tmp_path: Path) -> None:
     files(tmp_path, CONTAINER | {"cpu.stat": "user_usec 1\n", "memory.stat": "anon 1\n"})
-    group = CpuGroup(tmp_path)
+    group = CpuGroup(System(), tmp_path)
     with pytest.raises(Unreadable, match="no usage_usec"):
         group.utilization(1.0)
     with pytest.raises(Unreadable, match="no nr_throttled"):
