@@ -19,5 +19,12 @@ class UpstreamError(TravelError):
     """The upstream is at fault: unreachable, gone, nonsensical or too slow."""
 
 
+class ServerFailedError(UpstreamError):
+    """It answered that it failed, and there is something better to send."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(Reason.UPSTREAM_ERROR, f"answered {status}")
+
+
 class DownstreamStalledError(Exception):
     """The client takes nothing of what it asked for."""

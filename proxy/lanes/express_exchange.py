@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.lanes.answering import may_go_on, settle
-from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
+from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.express_upload import Upload
 from proxy.lanes.express_upstream import UpstreamLink, connected
 from proxy.lanes.full_upstream import Upstream
@@ -270,7 +270,7 @@ class ExpressExchange:
         if lookup is not None:
             if is_failure(lookup, head, now):
                 self.complete = complete
-                self.fail(UpstreamError(Reason.UPSTREAM_ERROR, f"answered {head.status}"))
+                self.fail(ServerFailedError(head.status))
                 return
             wait = self._upstream_wait
             self._tap = tap_on(

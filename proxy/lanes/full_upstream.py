@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from yarl import URL
 
-from proxy.lanes.errors import UpstreamError
+from proxy.lanes.errors import ServerFailedError, UpstreamError
 from proxy.lanes.flow import drain
 from proxy.lanes.response_feed import ResponseFeed
 from proxy.lanes.resting_links import RestingLinks
@@ -213,7 +213,8 @@ class Upstream:
         `now` is monotonic seconds, here and there.
         """
         self.failures[error.reason] += 1
-        self.counters.failures += 1
+        if not isinstance(error, ServerFailedError):  # which `answered` has counted
+            self.counters.failures += 1
         if self._failed_at is None:
             log.warning("upstream %s fails: %s", self.spec.name, error)
         self._failed_at = now

@@ -5,7 +5,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.lanes.errors import DownstreamError, TravelError, UpstreamError
+from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.full_upstream import UpstreamConnection
 from proxy.lanes.response_feed import ResponseFeed
 from proxy.lanes.stored_answers import is_failure
@@ -76,7 +76,7 @@ class Relay:
                 upgraded = True
                 await self._upgrade(head, connection, feed)
             elif is_failure(self._lookup, head, monotonic()):
-                raise UpstreamError(Reason.UPSTREAM_ERROR, f"answered {head.status}")
+                raise ServerFailedError(head.status)
             else:
                 keep_alive = await self._relay_response(head, feed)
                 # Both are unfit for another request while a part of this one's body is missing.

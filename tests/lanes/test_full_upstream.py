@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.lanes.errors import UpstreamError
+from proxy.lanes.errors import ServerFailedError, UpstreamError
 from proxy.lanes.full_upstream import Upstream, UpstreamConnection, tls_context
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import TlsSpec, UpstreamSpec
@@ -136,6 +136,17 @@ def test_a_tls_context_believes_as_it_is_told() -> None:
     assert not believing.check_hostname
     with pytest.raises(OSError, match="No such file"):
         tls_context(TlsSpec(ca_file="/nowhere/ca.pem"))
+
+
+async def test_an_answer_that_is_replaced_is_one_server_error_and_no_failure_besides(
+    upstream: Upstream,
+) -> None:
+    upstream.answered(
+        ResponseHead(503, b"No", (1, 1), [], 0, False, True, None, frozenset()), 0.05, 100.0
+    )
+    upstream.failed(ServerFailedError(503), 100.0)
+    assert (upstream.counters.server_errors, upstream.counters.failures) == (1, 0)
+    assert upstream.failures[Reason.UPSTREAM_ERROR] == 1
 
 
 async def test_an_upstream_s_failing_and_its_recovery_are_told_once(
