@@ -112,11 +112,13 @@ class AdaptiveLimiter:
 
     def patience(self, priority: int, now: float) -> float:
         """See `PriorityQueue`."""
-        return self.queue.patience(priority, self.served_per_second, now)
+        latency = self.algorithm.latency
+        return self.queue.patience(priority, self.served_per_second, latency, now)
 
     def surplus(self, priority: int, now: float) -> object | None:
         """Takes out a waiter whose place one of `priority` has taken."""
-        return self.queue.surplus(priority, self.served_per_second, now)
+        latency = self.algorithm.latency
+        return self.queue.surplus(priority, self.served_per_second, latency, now)
 
     def next_waiter(self) -> object | None:
         """Takes out the waiter who may acquire now; None if nobody waits or no permit is free."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.priority import Priority
-from proxy.policy.priority_queue import CALM, INTERVAL, PriorityQueue
+from proxy.policy.priority_queue import CALM, INTERVAL, LONGEST_WAIT, PriorityQueue
 
 LOW, NORMAL, HIGH, CRITICAL = Priority
 RATE = 1000.0
@@ -23,9 +23,9 @@ def standing(priority: Priority = LOW, now: float = 0.0) -> PriorityQueue:
     """As many wait as may, and one more has come."""
     made = PriorityQueue()
     for number in range(100):
-        assert made.patience(priority, RATE, now) == INTERVAL
+        assert made.patience(priority, RATE, 0.02, now) == INTERVAL
         made.push(number, priority, now)
-    assert made.patience(priority, RATE, now) == 0.0
+    assert made.patience(priority, RATE, 0.02, now) == 0.0
     return made
 
 
@@ -48,16 +48,16 @@ def test_a_burst_may_wait_as_long_as_it_is_served_in_an_interval() -> None:
 
 def test_where_hardly_any_are_served_one_may_wait_until_it_was_in_vain() -> None:
     waiting = PriorityQueue()
-    assert waiting.patience(LOW, 0.1, 0.0) == INTERVAL
+    assert waiting.patience(LOW, 0.1, 0.02, 0.0) == INTERVAL
     waiting.push("a", LOW, 0.0)
     waiting.expire("a", LOW, INTERVAL)
-    assert waiting.patience(LOW, 0.1, INTERVAL) == 0.0
+    assert waiting.patience(LOW, 0.1, 0.02, INTERVAL) == 0.0
 
 
 def test_few_wait_behind_a_queue_that_stands() -> None:
     waiting = drained(standing())
     places = 0
-    while waiting.patience(LOW, RATE, 0.1) > 0.0:
+    while waiting.patience(LOW, RATE, 0.02, 0.1) > 0.0:
         waiting.push(f"{places}", LOW, 0.1)
         places += 1
     assert places == 3
@@ -67,7 +67,7 @@ def test_a_queue_stands_when_one_has_waited_in_vain() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(4)))
     waiting.expire("0", LOW, INTERVAL)
     assert waiting.is_pressed(INTERVAL)
-    assert waiting.patience(LOW, RATE, INTERVAL) == 0.0
+    assert waiting.patience(LOW, RATE, 0.02, INTERVAL) == 0.0
 
 
 def test_those_who_waited_too_long_go_when_their_queue_stands() -> None:
@@ -78,7 +78,7 @@ def test_those_who_waited_too_long_go_when_their_queue_stands() -> None:
     assert waiting.stale(LOW) is None, "it is not theirs that stands"
     for number in range(98):
         waiting.push(number, LOW, 0.012)
-    assert waiting.patience(LOW, RATE, 0.012) == 0.0
+    assert waiting.patience(LOW, RATE, 0.02, 0.012) == 0.0
     assert waiting.stale(LOW) == "old"
     assert waiting.stale(LOW) is None
     assert waiting.pop() == "new"
@@ -88,8 +88,8 @@ def test_it_stands_no_more_when_nobody_was_refused_for_a_while() -> None:
     waiting = drained(standing())
     for number in range(3):
         waiting.push(number, LOW, 0.0)
-    assert waiting.patience(LOW, RATE, CALM * 0.5) == 0.0
-    assert waiting.patience(LOW, RATE, CALM * 1.6) == INTERVAL
+    assert waiting.patience(LOW, RATE, 0.02, CALM * 0.5) == 0.0
+    assert waiting.patience(LOW, RATE, 0.02, CALM * 1.6) == INTERVAL
 
 
 def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
@@ -99,11 +99,11 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
         begun = now
         for number in range(3):
             waiting.push(number, LOW, now)
-        while waiting.patience(LOW, RATE, now) == 0.0:
+        while waiting.patience(LOW, RATE, 0.02, now) == 0.0:
             now += CALM / 64
         spans.append(round((now - begun) / CALM))
         number = 3
-        while waiting.patience(LOW, RATE, now) > 0.0:
+        while waiting.patience(LOW, RATE, 0.02, now) > 0.0:
             waiting.push(number, LOW, now)
             number += 1
         drained(waiting)
@@ -112,25 +112,25 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
 
 def test_a_flood_of_the_unimportant_leaves_the_important_their_burst() -> None:
     waiting = standing(LOW)
-    assert waiting.patience(NORMAL, RATE, 0.0) == INTERVAL
-    assert waiting.patience(CRITICAL, RATE, 0.0) == INTERVAL
+    assert waiting.patience(NORMAL, RATE, 0.02, 0.0) == INTERVAL
+    assert waiting.patience(CRITICAL, RATE, 0.02, 0.0) == INTERVAL
 
 
 def test_important_ones_leave_the_unimportant_nothing() -> None:
-    assert standing(CRITICAL).patience(LOW, RATE, 0.0) == 0.0
+    assert standing(CRITICAL).patience(LOW, RATE, 0.02, 0.0) == 0.0
 
 
 def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_important() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(99)), ("high", HIGH))
     waiting.push("first", CRITICAL, 0.0)
-    assert waiting.surplus(CRITICAL, RATE, 0.0) == "98"
-    assert waiting.surplus(CRITICAL, RATE, 0.0) is None
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == "98"
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
     assert waiting.is_pressed(0.0)
 
 
 def test_nobody_makes_way_for_an_equal() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(200)))
-    assert waiting.surplus(LOW, RATE, 0.0) is None
+    assert waiting.surplus(LOW, RATE, 0.02, 0.0) is None
 
 
 def test_a_waiter_leaves_its_place() -> None:
@@ -173,11 +173,11 @@ def test_it_loses_nobody_and_counts_right(
     for what, priority, by, rate in steps:
         now += by
         if what == "come":
-            if waiting.patience(priority, rate, now) > 0.0:
+            if waiting.patience(priority, rate, 0.02, now) > 0.0:
                 count += 1
                 waiting.push(count, priority, now)
                 inside[count] = priority
-                while (gone := waiting.surplus(priority, rate, now)) is not None:
+                while (gone := waiting.surplus(priority, rate, 0.02, now)) is not None:
                     assert isinstance(gone, int)
                     assert inside.pop(gone) < priority
         elif what == "go":
@@ -198,3 +198,10 @@ def test_it_loses_nobody_and_counts_right(
             assert isinstance(gone, int)
             assert inside.pop(gone) is priority
         assert waiting.waiting == len(inside)
+
+
+def test_the_important_wait_for_longer_where_answers_are_slow() -> None:
+    waiting = PriorityQueue()
+    assert waiting.patience(NORMAL, RATE, 0.3, 0.0) == INTERVAL
+    assert waiting.patience(CRITICAL, RATE, 0.3, 0.0) == pytest.approx(0.6)
+    assert waiting.patience(CRITICAL, RATE, 60.0, 0.0) == LONGEST_WAIT

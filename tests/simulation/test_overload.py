@@ -101,6 +101,21 @@ def test_critical_requests_succeed_at_eight_tenths_of_the_capacity() -> None:
     assert critical.good >= 0.995 * critical.wanted - 40, "but those still on their way"
 
 
+@pytest.mark.parametrize(("work", "share"), [(0.2, 0.8), (0.5, 0.5), (0.5, 0.8)])
+def test_critical_requests_succeed_before_a_slow_shop(work: float, share: float) -> None:
+    def takes(draw: random.Random) -> Answer:
+        return Answer(draw.uniform(0.5 * work, 1.5 * work))
+
+    kinds = [Kind("/critical", share / 5.0, takes), Kind("/low", 1.0 - share / 5.0, takes)]
+    street = Street(WITH_PRIORITIES, work=work, kinds=kinds, manners=Manners(patience=10.0))
+    street.run(20.0, 5.0)
+    tally = street.run(30.0)
+    critical = street.account.between(20.0, 50.0, "/critical")
+    assert len(critical.refusals) <= 0.005 * critical.wanted
+    assert street.account.between(20.0, 50.0, "/low").refusal_within(0.5) < 0.001
+    assert tally.refusals, "or there is no overload"
+
+
 def test_the_more_important_have_the_larger_share() -> None:
     street = Street(WITH_PRIORITIES, kinds=mixed(0.2, 0.2, 0.3, 0.3))
     street.run(5.0, 2.0)
