@@ -53,6 +53,7 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.upstream_wait = 0.0
+        self.silence = 0.0
         self.ends_with_close = False
         self.own = 0.0
 
@@ -188,7 +189,7 @@ class Exchange:
         settle(
             self.services,
             verdict,
-            Completion(self.status, duration, own, self.reason),
+            Completion(self.status, duration, own, self.reason, self.silence),
             self.incoming.head,
             self.client,
             now,

@@ -382,6 +382,7 @@ class ExpressExchange:
                 duration,
                 duration - self._verdict.waited if refused else self._own,
                 self._reason,
+                now - self._sent_at if self._sent_at and self._sent() else 0.0,
             ),
             self.head,
             self._downstream.client.address,

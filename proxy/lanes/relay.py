@@ -128,6 +128,8 @@ class Relay:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time") from None
         finally:
             self._due = None
+            if self._sent:
+                exchange.silence = monotonic() - self._sent_at
         now = monotonic()
         exchange.upstream_wait = now - self._sent_at
         self._upstream.answered(head, exchange.upstream_wait, now)

@@ -65,15 +65,15 @@ class AdaptiveLimiter:
             self._learn_if_slow(latency, began_with, now)
 
     def failed(self, age: float, began_with: int, now: float) -> None:
-        """Gives a permit back: the upstream failed, or was too slow, `age` seconds after the
-        permit was acquired.
+        """Gives a permit back: the upstream failed, or was too slow, `age` seconds after it had
+        the request.
         """
         self.in_flight -= 1
         self._learn_if_slow(age, began_with, now)
 
     def forsaken(self, age: float, began_with: int, now: float) -> None:
-        """Gives a permit back, though not yet: its client left after `age` seconds. It counts as
-        long as the upstream's answers take at present.
+        """Gives a permit back, though not yet: its client left `age` seconds after the upstream
+        had the whole request. It counts as long as the upstream's answers take at present.
         """
         self._learn_if_slow(age, began_with, now)
         left = self.algorithm.latency - age

@@ -275,12 +275,17 @@ class Engine(Admission):
     ) -> None:
         """A forwarded verdict ends without an answer of the upstream."""
         verdict.adaptive = None
-        age = now - verdict.decided_at - verdict.waited
-        reason = completion.reason
-        if reason is None and not completion.status:
-            adaptive.forsaken(age, verdict.began_with, now)
-        elif reason is Reason.UPSTREAM_ERROR or reason is Reason.UPSTREAM_TIMEOUT:
+        silence, reason = completion.silence, completion.reason
+        if reason is Reason.UPSTREAM_TIMEOUT:
+            # It may not have taken the connection, or the request, in time.
+            age = silence or now - verdict.decided_at - verdict.waited
             adaptive.failed(age, verdict.began_with, now)
+        elif not silence:
+            adaptive.release()
+        elif reason is Reason.UPSTREAM_ERROR:
+            adaptive.failed(silence, verdict.began_with, now)
+        elif reason is None and not completion.status:
+            adaptive.forsaken(silence, verdict.began_with, now)
         else:
             adaptive.release()
         if adaptive.queue.waiting:

@@ -54,17 +54,25 @@ class Completion:
     `status` is the status that went to the client, 0 if none did. `reason` is set when a
     forwarded request was answered by Plan B after all. `own` is the part of `duration` that was
     spent in the proxy itself: not waiting for the upstream, for the client, or in a queue.
+    `silence` is for how long the upstream has had the whole request; 0.0 if it never did. What
+    comes before that is the client's time as well, and says nothing about the upstream.
     """
 
-    __slots__ = ("duration", "own", "reason", "status")
+    __slots__ = ("duration", "own", "reason", "silence", "status")
 
     def __init__(
-        self, status: int, duration: float, own: float, reason: Reason | None = None
+        self,
+        status: int,
+        duration: float,
+        own: float,
+        reason: Reason | None = None,
+        silence: float = 0.0,
     ) -> None:
         self.status = status
         self.duration = duration
         self.own = own
         self.reason = reason
+        self.silence = silence
 
 
 class Flight:

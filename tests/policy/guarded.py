@@ -131,7 +131,9 @@ class Call:
         self._engine.resume(self.verdict, now)
 
     def settle(self, now: float, status: int = 200) -> None:
-        self._engine.settle(self.verdict, Completion(status, 0.1, 0.01), now)
+        silence = now - self.verdict.decided_at - self.verdict.waited
+        completion = Completion(status, 0.1, 0.01, None, silence)
+        self._engine.settle(self.verdict, completion, now)
 
 
 class Guarded:

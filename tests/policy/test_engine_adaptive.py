@@ -190,11 +190,29 @@ def test_nobody_is_refused_for_a_place_that_has_come_back(engine: Guarded) -> No
     assert waiter.state is State.FORWARD
 
 
+@pytest.mark.parametrize("silence", [0.0, 0.9])
 @pytest.mark.parametrize("reason", [None, *Reason])
-def test_every_end_gives_the_permit_back(engine: Guarded, reason: Reason | None) -> None:
+def test_every_end_gives_the_permit_back(
+    engine: Guarded, reason: Reason | None, silence: float
+) -> None:
     call = engine.ask(0.0, "/normal")
-    engine.engine.settle(call.verdict, Completion(0, 1.0, 0.1, reason), 1.0)
+    engine.engine.settle(call.verdict, Completion(0, 1.0, 0.1, reason, silence), 1.0)
     assert adaptive(engine).in_flight == 0
+
+
+@pytest.mark.parametrize("reason", [None, Reason.UPSTREAM_ERROR, Reason.REQUEST_TIMEOUT])
+def test_an_upload_that_never_ends_says_nothing_about_the_shop(
+    engine: Guarded, reason: Reason | None
+) -> None:
+    for _ in range(50):
+        answer(engine, engine.ask(0.0, "/normal"), 0.0)
+    algorithm = adaptive(engine).algorithm
+    known = algorithm.latency
+    for second in range(1, 100):
+        call = engine.ask(float(second), "/normal")
+        engine.engine.settle(call.verdict, Completion(0, 9.0, 0.1, reason), second + 9.0)
+        assert adaptive(engine).in_flight == 0
+    assert algorithm.latency == known
 
 
 def test_what_is_learnt_outlives_a_reload(engine: Guarded) -> None:

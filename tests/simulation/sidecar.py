@@ -105,4 +105,6 @@ class Exchange:
     def _settle(self, status: int) -> None:
         self._settled = True
         if self._sidecar.engine is not None:
-            self._engine.settle(self._verdict, Completion(status, 0.0, 0.0), self._events.now)
+            now = self._events.now
+            silence = now - self._sent_at if self._forwarded else 0.0
+            self._engine.settle(self._verdict, Completion(status, 0.0, 0.0, None, silence), now)
