@@ -115,9 +115,12 @@ class Admission:
                 self._queue(verdict, waiting, permit, now)
                 return
         adaptive = verdict.guard.adaptive
-        if adaptive is not None and adaptive is not offered and not adaptive.has_room():
-            self._queue_for(adaptive, verdict, waiting, now)
-            return
+        if adaptive is not None and adaptive is not offered:
+            if adaptive.reap(now):
+                self._admit_queue(adaptive, now)
+            if not adaptive.has_room():
+                self._queue_for(adaptive, verdict, waiting, now)
+                return
         _forward(verdict, waiting.wanted, waiting.shadows, now)
 
     def _queue(self, verdict: Verdict, waiting: Waiting, lacking: Permit, now: float) -> None:
@@ -194,6 +197,7 @@ class Admission:
 
     def _admit_queue(self, adaptive: AdaptiveLimiter, now: float) -> None:
         """Hands free permits to who waits for them, as `_admit_waiters` does."""
+        adaptive.reap(now)
         while (waiter := adaptive.next_waiter()) is not None:
             if not isinstance(waiter, Verdict) or (waiting := waiter.waiting) is None:
                 raise AssertionError("only waiting verdicts are queued")

@@ -221,6 +221,10 @@ class Engine(Admission):
             verdict.give_back(now)
         elif state is not SERVE:
             raise AssertionError("a verdict settles once")
+        adaptive = verdict.adaptive
+        if adaptive is not None:
+            # All is given back before anybody is offered a part of it, and lacks another.
+            self._unanswered(verdict, adaptive, completion, now)
         holds = verdict.holds
         if holds:
             for concurrency, key in holds:
@@ -228,8 +232,8 @@ class Engine(Admission):
             for concurrency, key in holds:
                 if concurrency.limiter.waiting:
                     self._admit_waiters(concurrency.limiter, key, now)
-        if (adaptive := verdict.adaptive) is not None:
-            self._unanswered(verdict, adaptive, completion, now)
+        if adaptive is not None and adaptive.queue.waiting:
+            self._admit_queue(adaptive, now)
         if state is SERVE:
             counters.record_stored(completion.status, verdict.waited)
         else:
@@ -288,5 +292,3 @@ class Engine(Admission):
             adaptive.forsaken(silence, verdict.began_with, now)
         else:
             adaptive.release()
-        if adaptive.queue.waiting:
-            self._admit_queue(adaptive, now)

@@ -239,3 +239,39 @@ def test_draining_refuses_waiters(engine: Guarded) -> None:
     waiter = engine.ask(0.0, "/normal")
     engine.engine.dismiss(waiter.verdict, 0.01)
     assert (waiter.reason, adaptive(engine).queue.waiting) == (Reason.DRAINING, 0)
+
+
+def test_who_comes_from_its_pace_finds_the_places_that_came_back() -> None:
+    engine = Guarded(rules(pace("even", 10, 5.0)))
+    adaptive(engine).algorithm.latency = 0.05
+    gone = engine.ask(0.0, "/normal")
+    paced = engine.ask(0.0, "/normal")
+    gone.settle(0.01, status=0)
+    assert paced.state is State.WAIT
+    paced.resume(0.1)
+    assert paced.state is State.FORWARD
+
+
+def test_who_gets_the_place_of_one_that_failed_gets_it_everywhere() -> None:
+    engine = Guarded(rules(concurrency("places", 1, queue=1)))
+    adaptive(engine).algorithm.latency = 20.0
+    first = engine.ask(0.0, "/normal")
+    waiter = engine.ask(0.0, "/normal")
+    # Hardly any are served, and the queue for the shop stands.
+    while adaptive(engine).patience(Priority.NORMAL, 0.01):
+        adaptive(engine).queue.push(object(), Priority.NORMAL, 0.01)
+    while adaptive(engine).queue.pop() is not None:
+        pass
+    failed = Completion(502, 0.1, 0.1, Reason.UPSTREAM_ERROR)
+    engine.engine.settle(first.verdict, failed, 0.02)
+    assert waiter.state is State.FORWARD
+
+
+def test_an_answer_has_the_waiters_take_the_places_that_came_back_before() -> None:
+    engine = Guarded(rules(least=2, most=2))
+    adaptive(engine).algorithm.latency = 0.05
+    engine.ask(0.0, "/normal").settle(0.01, status=0)
+    other = engine.ask(0.0, "/normal")
+    waiters = [engine.ask(0.02, "/normal") for _ in range(2)]
+    answer(engine, other, 0.06)
+    assert [each.state for each in waiters] == [State.FORWARD, State.FORWARD]
