@@ -14,6 +14,9 @@ FIRST_GUESS = 0.02
 SLOW = 2.0
 """So many times as long as usual: a failure that took longer says something about the load."""
 
+_TOO_MANY = 429
+"""What an upstream says that refuses by itself (RFC 6585): quick, and no sign that it is fast."""
+
 
 class AdaptiveLimiter:
     """Permits for requests on their way to an upstream, as many as `algorithm` finds right, and a
@@ -59,7 +62,7 @@ class AdaptiveLimiter:
         end. `began_with` is what `acquire` returned.
         """
         self.in_flight -= 1
-        if status < 500:
+        if status < 500 and status != _TOO_MANY:
             self.algorithm.sample(latency, began_with, self.queue.is_pressed(now), now)
         else:
             self._learn_if_slow(latency, began_with, now)

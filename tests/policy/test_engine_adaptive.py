@@ -247,9 +247,9 @@ def test_who_comes_from_its_pace_finds_the_places_that_came_back() -> None:
     gone = engine.ask(0.0, "/normal")
     paced = engine.ask(0.0, "/normal")
     gone.settle(0.01, status=0)
-    assert paced.state is State.WAIT
+    before = paced.state
     paced.resume(0.1)
-    assert paced.state is State.FORWARD
+    assert (before, paced.state) == (State.WAIT, State.FORWARD)
 
 
 def test_who_gets_the_place_of_one_that_failed_gets_it_everywhere() -> None:
@@ -275,3 +275,15 @@ def test_an_answer_has_the_waiters_take_the_places_that_came_back_before() -> No
     waiters = [engine.ask(0.02, "/normal") for _ in range(2)]
     answer(engine, other, 0.06)
     assert [each.state for each in waiters] == [State.FORWARD, State.FORWARD]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_the_shop_refuses_in_no_time_does_not_make_it_look_fast(
+    engine: Guarded, status: int
+) -> None:
+    adaptive(engine).algorithm.latency = 0.02
+    for second in range(100):
+        call = engine.ask(float(second), "/normal")
+        engine.engine.answered(call.verdict, status, 0.0001, second + 0.0001)
+        call.settle(second + 0.0001, status)
+    assert adaptive(engine).algorithm.latency == 0.02
