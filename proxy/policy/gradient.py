@@ -27,7 +27,7 @@ many at most. Even latencies need few, fast and slow routes together need many.
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds between two dips, doubled with each that found nothing new, and spread by a quarter to
-either side. A dip lasts some two to four latencies: at most a percent of the time.
+either side. A dip lasts some two to four latencies: a percent of the time where answers take 20 ms.
 """
 
 DEPTH, DEEPEST = 0.8, 0.5
@@ -66,9 +66,9 @@ class GradientLimit:
     The `baseline` is the latency without a queue. Where that comes from is what tells the
     gradients apart. Gradient2's is a long-term mean, which takes in the queue itself under
     lasting overload. Envoy's is measured with three requests in flight, at the cost of refusals.
-    Here the limit dips, as BBR's does (ProbeRTT), but by a third, and for a few latencies, and only
-    while requests are refused in any case (`pressed`). What the latency does then, says what it
-    consists of:
+    Here the limit dips, as BBR's does (ProbeRTT), but by a part of itself, for a few latencies, and
+    only while requests are refused in any case (`pressed`). What the latency does then, says what
+    it consists of:
 
     - It falls, and the rate with it: what is left is the upstream's own. The baseline may fall.
     - It falls, and the rate stays: a queue is left. The dip goes on, half as deep.
