@@ -358,7 +358,7 @@ class ExpressExchange:
     def _release(self, *, reusable: bool) -> None:
         link, self._link = self._link, None
         if link is not None:
-            link.release(reusable=reusable)
+            link.release(reusable=reusable, asked_at=self._sent_at if self._sent() else 0.0)
 
     def _end(self) -> None:
         """Releases what it holds, and settles. Called once."""

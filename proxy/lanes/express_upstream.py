@@ -37,9 +37,9 @@ class UpstreamLink:
     """
 
     __slots__ = (
-        "_chunks", "_connection", "_early", "_exchange", "_framing", "_head", "_interim", "_left",
-        "_lost", "_poll", "_reader", "_reading_paused", "_resting", "_stall", "reusable", "silence",
-        "timeouts", "transport", "writing_paused",
+        "_chunks", "_connection", "_counters", "_early", "_exchange", "_framing", "_head",
+        "_interim", "_left", "_lost", "_poll", "_reader", "_reading_paused", "_resting", "_stall",
+        "reusable", "silence", "timeouts", "transport", "writing_paused",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class UpstreamLink:
         # Of the exchange, while there is one: no response, or silence within it.
         self.silence = Deadline(wheel, self._silent)
         self._resting = upstream.resting
+        self._counters = upstream.counters
         self._connection: UpstreamConnection | None = connection
         self._exchange: ExpressExchange | None = None
         self._stall = StallWatch(wheel, self._stalled)
@@ -108,9 +109,14 @@ class UpstreamLink:
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def release(self, *, reusable: bool) -> None:
-        """Ends the exchange: the connection rests, or is cut when it is not `reusable`."""
+    def release(self, *, reusable: bool, asked_at: float = 0.0) -> None:
+        """Ends the exchange: the connection rests, or is cut when it is not `reusable`.
+
+        `asked_at` is when the request had been sent, 0.0 if it was not, or not all of it.
+        """
         self._exchange = None
+        if asked_at and self._head is None and not self.writing_paused:
+            self._counters.unanswered(monotonic() - asked_at)
         if reusable and self.reusable and self._rest():
             return
         self.close()

@@ -82,6 +82,8 @@ class Relay:
                 # Both are unfit for another request while a part of this one's body is missing.
                 reusable = feed.reusable and self._sent
         finally:
+            if self._sent and not self._exchange.upstream_wait:
+                self._upstream.counters.unanswered(monotonic() - self._sent_at)
             if self._tap is not None:
                 self._tap.give_up()
             if self._upload is not None:

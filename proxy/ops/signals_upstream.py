@@ -1,7 +1,7 @@
 """What an upstream's answers, and its own words, tell of its load."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from proxy.policy.counters import UpstreamCounters
@@ -25,7 +25,7 @@ _REPORTED: Final = {
     "application_utilization": "reported_utilization",
 }
 
-_Count = tuple[tuple[int, ...], int, int]
+_Count = tuple[tuple[int, ...], tuple[int, ...], int, int]
 
 
 class UpstreamSignals:
@@ -39,13 +39,22 @@ class UpstreamSignals:
         """The signals by name; those of which nothing can be said now are not there."""
         found: dict[str, float] = {}
         counters = self.counters
-        self._seen.append((tuple(counters.waits.counts), counters.server_errors, counters.failures))
-        before, errors_before, failures_before = self._seen[0]
-        waits = [now - then for now, then in zip(counters.waits.counts, before, strict=True)]
+        self._seen.append(
+            (
+                tuple(counters.waits.counts),
+                tuple(counters.vain_waits.counts),
+                counters.server_errors,
+                counters.failures,
+            )
+        )
+        before, vain_before, errors_before, failures_before = self._seen[0]
+        waits = _since(before, counters.waits.counts)
         answers = sum(waits)
         failures = counters.failures - failures_before
-        if answers >= LEAST_ANSWERS:
-            found["upstream_latency"] = _percentile(counters.waits.bounds, waits, answers)
+        bounds = counters.waits.bounds
+        waits = _with_vain(bounds, waits, _since(vain_before, counters.vain_waits.counts))
+        if sum(waits) >= LEAST_ANSWERS:
+            found["upstream_latency"] = _percentile(bounds, waits)
         if answers + failures >= LEAST_ANSWERS:
             failed = counters.server_errors - errors_before + failures
             found["upstream_errors"] = failed / (answers + failures)
@@ -59,9 +68,30 @@ class UpstreamSignals:
         return found
 
 
-def _percentile(bounds: tuple[float, ...], counts: list[int], total: int) -> float:
+def _since(before: Sequence[int], counts: Sequence[int]) -> list[int]:
+    return [now - then for now, then in zip(counts, before, strict=True)]
+
+
+def _with_vain(bounds: tuple[float, ...], waits: list[int], vain: list[int]) -> list[int]:
+    """The waits for answers, and of those in vain what is longer than the percentile of these.
+
+    Who left, or was told that it took too long, would have waited longer: that proves that an
+    answer takes so long at least, and nothing if others do anyway. A hung shop whose clients are
+    impatient answers nobody.
+    """
+    if not any(vain):
+        return waits
+    known = _percentile(bounds, waits) if any(waits) else 0.0
+    lows = (0.0, *bounds)
+    return [
+        count + (more if low >= known else 0)
+        for low, count, more in zip(lows, waits, vain, strict=True)
+    ]
+
+
+def _percentile(bounds: tuple[float, ...], counts: list[int]) -> float:
     """The `PERCENTILE` of a histogram: straight within a bucket, the last bound above it."""
-    wanted = PERCENTILE * total
+    wanted = PERCENTILE * sum(counts)
     below, low = 0, 0.0
     for bound, count in zip(bounds, counts, strict=False):
         if below + count >= wanted:

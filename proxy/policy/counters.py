@@ -184,16 +184,18 @@ class LimitCounters:
 class UpstreamCounters:
     """How one upstream answers: what signals of its load are made of.
 
-    `waits` are the seconds from the request's last byte to the answer's head, `server_errors` the
+    `waits` are the seconds from the request's last byte to the answer's head; `vain_waits` those
+    until a request ended without one, so that it would have been more. `server_errors` are the
     answers of 500 and above, `failures` the requests without an answer. `report` is the last that
     it told of its load itself (`proxy.wire.load_report`), unread, `reported_at` when: monotonic
     seconds.
     """
 
-    __slots__ = ("failures", "report", "reported_at", "server_errors", "waits")
+    __slots__ = ("failures", "report", "reported_at", "server_errors", "vain_waits", "waits")
 
     def __init__(self) -> None:
         self.waits = Histogram(WAIT_BOUNDS)
+        self.vain_waits = Histogram(WAIT_BOUNDS)
         self.server_errors = 0
         self.failures = 0
         self.report: bytes | None = None
@@ -201,12 +203,19 @@ class UpstreamCounters:
 
     def answered(self, status: int, wait: float, report: bytes | None, now: float) -> None:
         """Count an answer."""
-        waits = self.waits
-        # There are too many bounds for `observe`.
-        waits.counts[bisect_left(waits.bounds, wait)] += 1
-        waits.sum += wait
+        _observe(self.waits, wait)
         if status >= 500:
             self.server_errors += 1
         if report is not None:
             self.report = report
             self.reported_at = now
+
+    def unanswered(self, wait: float) -> None:
+        """Count a request that ended without an answer, `wait` seconds after it was all sent."""
+        _observe(self.vain_waits, wait)
+
+
+def _observe(waits: Histogram, wait: float) -> None:
+    """There are too many bounds for `Histogram.observe`."""
+    waits.counts[bisect_left(waits.bounds, wait)] += 1
+    waits.sum += wait

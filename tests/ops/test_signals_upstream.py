@@ -46,6 +46,29 @@ def test_what_takes_longer_than_the_last_bound_is_that_at_least() -> None:
     assert 55.0 < signals.take(0.0)["upstream_latency"] < 60.0
 
 
+def test_of_a_hung_shop_those_who_leave_tell() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    for _ in range(LEAST_ANSWERS):
+        counters.unanswered(1.5)
+    assert signals.take(0.25) == {"upstream_latency": pytest.approx(1.5, rel=0.1)}
+
+
+@pytest.mark.parametrize(("wait", "latency"), [(0.01, 0.5), (0.5, 0.5), (3.0, 3.0)])
+def test_waits_in_vain_raise_the_latency_and_never_lower_it(wait: float, latency: float) -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    signals.take(0.0)
+    answers(counters, 100, 0.5)
+    before = signals.take(0.25)["upstream_latency"]
+    for _ in range(50):
+        counters.unanswered(wait)
+    after = signals.take(0.5)["upstream_latency"]
+    assert after >= before
+    assert after == pytest.approx(latency, rel=0.1)
+
+
 def test_errors_are_failures_and_server_errors() -> None:
     counters = UpstreamCounters()
     signals = UpstreamSignals(counters)

@@ -153,3 +153,10 @@ def test_an_upstream_s_answers_are_counted_with_its_last_report() -> None:
     upstream.answered(499, 0.02, None, 12.0)
     assert (sum(upstream.waits.counts), upstream.server_errors) == (3, 1)
     assert (upstream.report, upstream.reported_at) == (b"TEXT cpu_utilization=0.5", 10.0)
+
+
+def test_a_request_without_an_answer_is_a_wait_apart() -> None:
+    upstream = UpstreamCounters()
+    upstream.unanswered(2.0)
+    assert (sum(upstream.waits.counts), sum(upstream.vain_waits.counts)) == (0, 1)
+    assert upstream.vain_waits.sum == 2.0

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from proxy.ops.signals import INTERVAL_SECONDS
+from proxy.ops.signals_upstream import LEAST_ANSWERS
 from proxy.policy.shedder import TURN
 from tests.scenarios.storefront import Storefront, storefront
 from tests.support.messages import Request
-from tests.support.origin import Script, answering, ok
+from tests.support.origin import Peer, Script, answering, ok
+from tests.support.raw_client import request_head
 
 ROUTES = """
 routes:
@@ -163,3 +166,32 @@ async def test_who_is_shed_is_so_for_a_whole_visit(tmp_path: Path) -> None:
         assert {200} in visits.values()
         assert {503} in visits.values()
         assert {200, 503} not in visits.values()
+
+
+async def test_of_a_shop_that_hangs_those_who_leave_tell(tmp_path: Path) -> None:
+    """Who has not sent all of a request has not waited for its answer."""
+    signals = "upstream_latency: {start: 100ms, full: 200ms, refuse: 300ms}"
+
+    async def ask(front: Storefront, data: bytes) -> None:
+        async with front.client() as client:
+            await client.send(data)
+            await asyncio.sleep(0.4)
+
+    async def hang(peer: Peer) -> None:
+        await peer.stall()
+
+    async def ask_all(front: Storefront, data: bytes) -> None:
+        await asyncio.gather(*(ask(front, data) for _ in range(LEAST_ANSWERS)))
+
+    async with storefront(tmp_path, more=_rules(signals)) as front:
+        labels = (("signal", "upstream_latency"), ("upstream", "shop"))
+        async with front.origin(hang, peers_may_leave=True):
+            part = request_head("POST", "/orders", "Content-Length: 9") + b"half"
+            await ask_all(front, part)
+            await asyncio.sleep(3 * INTERVAL_SECONDS)
+            assert ("planb_signal", labels) not in await front.planb.metrics()
+            await ask_all(front, part + b"whole")
+            await asyncio.sleep(3 * INTERVAL_SECONDS)
+            metrics = await front.planb.metrics()
+        assert 0.3 < metrics["planb_signal", labels] < 1.0
+        assert metrics["planb_shed_level", (("upstream", "shop"),)] > 0.0
