@@ -54,7 +54,7 @@ class Traffic(Protocol):
 class Sampler:
     """Reads the signals that the rules name, and nothing else.
 
-    What can't be read is left out until it can be, and told once by the same rules.
+    What can't be read is left out until it can be, and told once, as long as the rules name it.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Sampler:
         now = self._clock()
         if spec is not self._spec:
             self._spec = spec
-            self._told.clear()
+            self._told &= spec.signals.keys()
             self._look(spec, now)
         elif now - self._looked_at >= LOOK_AGAIN_SECONDS:
             self._look(spec, now)
@@ -120,6 +120,7 @@ class Sampler:
         self._loop_lag.stop()
         self._readers.clear()
         self._upstreams.clear()
+        self._told.clear()
         self._spec = None
 
     def _of_upstreams(self, spec: SheddingSpec, now: float) -> Mapping[str, Mapping[str, float]]:
@@ -140,6 +141,7 @@ class Sampler:
         if spec.cgroup != self._system.cgroup:
             self._system = replace(self._system, cgroup=spec.cgroup)
             self._readers.clear()
+            self._told.clear()
         for name in list(self._readers):
             if name not in spec.signals:
                 del self._readers[name]

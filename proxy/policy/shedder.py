@@ -73,7 +73,9 @@ class Shedder:
         self._probes_left = 0
 
     def configure(self, snapshot: Snapshot, now: float) -> None:
-        """Goes by the rules in `snapshot` from now on; with other thresholds, at once."""
+        """Goes by the rules in `snapshot` from now on. Where other thresholds shed fewer it does
+        so at once; where they shed more the level rises as ever, since one sample proves nothing.
+        """
         before, self.spec = self.spec, snapshot.shedding
         old = self.levels if self.spec is not None else {}
         self.levels = {name: old.get(name) or ShedLevel() for name in snapshot.upstreams}
@@ -81,10 +83,11 @@ class Shedder:
         if self.spec is not None:
             self._per = self.spec.per
         signals = self.signals
-        if self.spec != before and signals is not None and now < self._until:
+        if signals is not None and now < self._until and self._are_other_thresholds(before):
             for name, level in self.levels.items():
                 wanted, blame = self._pressure(name, signals)
-                level.jump(wanted, blame, now)
+                if wanted < level.level:
+                    level.jump(wanted, blame, now)
         self._set_active()
 
     def update(self, signals: Signals) -> None:
@@ -131,6 +134,15 @@ class Shedder:
         """Where the client of `request` stands within its priority: in [0, 1), evenly."""
         digest = blake2b(self._per.key(request), digest_size=4, key=self._salt).digest()
         return int.from_bytes(digest, "big") / 4294967296.0
+
+    def _are_other_thresholds(self, before: SheddingSpec | None) -> bool:
+        """For what was sampled by the rules before: a signal that is new tells nothing yet, also
+        not that there is no load any more.
+        """
+        spec = self.spec
+        if before is None or spec is None or spec.signals == before.signals:
+            return False
+        return all(name in before.signals for name in spec.signals)
 
     def _pressure(self, upstream: str, signals: Signals) -> tuple[float, str]:
         """The highest of the pressures, and whose it is."""

@@ -125,6 +125,18 @@ def test_what_can_t_be_read_is_told_once_and_left_out_until_it_can(
     assert len(caplog.messages) == 4
 
 
+def test_other_rules_tell_only_what_is_new(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sampled = Sampled(system(tmp_path, proc={"stat": PROC["stat"]}))
+    told: list[str] = []
+    for names in (("load",), ("load", "memory"), ("memory",), ("load",)):
+        caplog.clear()
+        sampled.sample(*names)
+        told.append(",".join(message.split()[1] for message in caplog.messages))
+    assert told == ["load", "memory", "", "load"]
+
+
 def test_only_what_the_rules_name_is_read(tmp_path: Path) -> None:
     sampled = Sampled(system(tmp_path))
     assert sampled.sample("load").values.keys() == {"load"}

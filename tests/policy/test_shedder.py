@@ -253,13 +253,15 @@ def test_a_flood_is_not_let_in_as_its_own_hundredth() -> None:
     assert shop.engine.shedder.probes <= 12
 
 
-def test_other_thresholds_hold_at_once() -> None:
+def test_higher_thresholds_hold_at_once_and_lower_ones_as_the_level_rises() -> None:
     shop = Shop()
     shop.sample(10.0, cpu=0.87)
     assert shop.share_shed("high") == 1.0
     shop.reload(rules({"cpu": Threshold(0.95, 0.97, 0.99)}), shop.now)
     assert shop.share_shed("low") == 0.0
     shop.reload(rules({"cpu": Threshold(0.10, 0.20, 0.30)}), shop.now)
+    assert shop.share_shed("low") == 0.0
+    shop.sample(10.0, cpu=0.87)
     assert shop.share_shed("critical") == 1.0
     shop.reload(rules({}), shop.now)
     assert shop.share_shed("low") == 0.0
@@ -274,6 +276,38 @@ def test_rules_that_say_the_same_change_nothing() -> None:
     assert 0.0 < level < 3.0
     shop.reload(replace(rules(), version="new"), shop.now)
     assert shop.engine.shedder.levels["shop"].level == level
+
+
+def _level(shop: Shop) -> float:
+    return shop.engine.shedder.levels["shop"].level
+
+
+def test_another_per_is_no_change_of_the_level() -> None:
+    shop = Shop()
+    shop.sample(10.0, cpu=ALL_BUT_CRITICAL)
+    shop.sample(cpu=0.1)
+    assert _level(shop) == 3.0
+    shop.reload(rules(per=KeySource(KeyKind.COOKIE, "sid")), shop.now)
+    assert _level(shop) == 3.0
+
+
+def test_a_signal_that_is_new_does_not_open_the_door() -> None:
+    shop = Shop()
+    shop.sample(10.0, cpu=ALL_BUT_CRITICAL)
+    shop.reload(rules({"load": Threshold(1.2, 1.6, 2.0)}), shop.now)
+    assert _level(shop) == 3.0
+    shop.sample(10.0, load=1.6)
+    assert _level(shop) == 3.0
+    shop.sample(20.0, load=0.1)
+    assert _level(shop) == 0.0
+
+
+def test_a_signal_that_the_rules_leave_out_sheds_nobody_any_more() -> None:
+    both = {"cpu": CPU, "load": Threshold(1.2, 1.6, 2.0)}
+    shop = Shop(rules(both))
+    shop.sample(10.0, cpu=ALL_BUT_CRITICAL, load=0.1)
+    shop.reload(rules({"load": both["load"]}), shop.now)
+    assert _level(shop) == 0.0
 
 
 def test_of_two_readings_of_a_path_the_less_important_counts() -> None:
