@@ -106,6 +106,7 @@ class _Sidecar:
         ]
         self._readings = Readings(self._services, self._listeners)
         self._sampler = Sampler(self._readings, self._loop)
+        self._notice = ShedNotice(self._engine.shedder)
         self._folder: Folder | None = None
         self._admin: web.AppRunner | None = None
         self._admin_address = ""
@@ -160,6 +161,7 @@ class _Sidecar:
         except OSError as error:
             raise ApplyError(f"tls.ca_file: {error}") from None
         self._engine.swap(rules, time.monotonic())
+        self._notice.tell()
         self._keep_in_folder(snapshot)
         self._limit_connections(snapshot.server.max_connections)
         logs.configure(snapshot.logs, self._output)
@@ -168,11 +170,10 @@ class _Sidecar:
     async def sample_load(self) -> None:
         """Tells the shedder of the load, for ever."""
         shedder = self._engine.shedder
-        notice = ShedNotice(shedder)
 
         def take(signals: Signals) -> None:
             shedder.update(signals)
-            notice.tell()
+            self._notice.tell()
 
         await self._sampler.run(lambda: self._rules.shedding, take)
 

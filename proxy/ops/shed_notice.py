@@ -23,16 +23,18 @@ class ShedNotice:
         self._quiet = 0
 
     def tell(self) -> None:
-        """After a sample."""
+        """After a sample, and after new rules."""
         levels = self._shedder.levels
         worst = max(levels, key=lambda name: levels[name].level, default="")
         level = levels[worst].level if worst else 0.0
-        reached = ceil(level)
+        # No further than it can be put into words: to the per cent.
+        reached = ceil(round(level, 2))
         if reached > self._reached:
             self._reached = reached
             why = blamed(self._shedder, worst)
-            log.warning("shedding %s (upstream %s): %s", shed_priorities(reached), worst, why)
+            log.warning("shedding %s (upstream %s): %s", shed_priorities(level), worst, why)
         self._quiet = 0 if reached else self._quiet + 1
-        if self._reached and self._quiet >= QUIET_SAMPLES:
+        over = self._quiet >= QUIET_SAMPLES or self._shedder.spec is None
+        if self._reached and over:
             self._reached = 0
             log.warning("nothing is shed any more")

@@ -54,9 +54,12 @@ def shed_priorities(level: float) -> str:
 
 
 def blamed(shedder: Shedder, upstream: str) -> str:
-    """Which signal has the clients of `upstream` shed, with its value now: `cpu 88%`."""
-    blame = shedder.levels[upstream].blame
+    """Which signal has the clients of `upstream` shed, with its value now: `cpu 88%`. That wants
+    far less by now, or nothing, while the level still falls: `letting go, cpu 12%`.
+    """
+    level = shedder.levels[upstream]
+    words = level.blame
     for row in signal_rows(shedder):
-        if row.name == blame and row.upstream in {"", upstream}:
-            return f"{row.name} {row.shown}".rstrip()
-    return blame
+        if row.name == level.blame and row.upstream in {"", upstream}:
+            words = f"{row.name} {row.shown}".rstrip()
+    return f"letting go, {words}" if words and level.wanted < level.level / 2 else words

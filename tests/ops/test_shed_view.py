@@ -55,3 +55,12 @@ def test_the_signal_to_blame_is_told_with_its_value() -> None:
         made.update(Signals(step / 4, 0.0, {"cpu": 0.5}, latency))
     assert blamed(made, "shop") == "upstream_latency 2.25s"
     assert blamed(made, "coupons") == ""
+
+
+def test_while_the_level_falls_it_is_told_to_let_go() -> None:
+    made = shedder("cpu")
+    for step in range(40):
+        made.update(Signals(step / 4, 0.0, {"cpu": 0.80}, {}))
+    assert blamed(made, "shop") == "cpu 80%"
+    made.update(Signals(10.0, 0.0, {"cpu": 0.12}, {}))
+    assert blamed(made, "shop") == "letting go, cpu 12%"
