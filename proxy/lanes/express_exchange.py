@@ -154,7 +154,7 @@ class ExpressExchange:
         if self._over:
             return
         if isinstance(error, UpstreamError) and self._upstream is not None:
-            self._upstream.failed(error, monotonic())
+            self._upstream.failed(error, monotonic(), self._status)
         self._reason = error.reason
         self._detail = str(error)
         if self._status:
@@ -260,11 +260,11 @@ class ExpressExchange:
         link, upstream = self._link, self._upstream
         assert link is not None  # noqa: S101 - it calls
         assert upstream is not None  # noqa: S101
+        if head.status == 101:
+            raise BadResponse("switched protocols unasked")
         self._upstream_wait = now - self._sent_at
         upstream.answered(head, self._upstream_wait, now)
         self._services.engine.answered(self._verdict, head.status, self._upstream_wait, now)
-        if head.status == 101:
-            raise BadResponse("switched protocols unasked")
         downstream, services = self._downstream, self._services
         lookup = self._verdict.lookup
         if lookup is not None:

@@ -207,13 +207,16 @@ class Upstream:
             if fresh:
                 raise UpstreamError(Reason.UPSTREAM_ERROR, "closed the connection at once")
 
-    def failed(self, error: UpstreamError, now: float) -> None:
-        """It did not answer, or not to the end. Told once, until it `answered` for a while.
+    def failed(self, error: UpstreamError, now: float, status: int = 0) -> None:
+        """It did not answer, or not to the end: what it `answered` had this `status`, if it did.
+        Told once, until it `answered` for a while.
 
         `now` is monotonic seconds, here and there.
         """
         self.failures[error.reason] += 1
-        if not isinstance(error, ServerFailedError):  # which `answered` has counted
+        if status:
+            self.counters.broke_off(status)
+        elif not isinstance(error, ServerFailedError):  # which `answered` has counted
             self.counters.failures += 1
         if self._failed_at is None:
             log.warning("upstream %s fails: %s", self.spec.name, error)

@@ -49,6 +49,7 @@ class Relay:
         self._timeouts = self._upstream.spec.timeouts
         self._sent = False
         self._sent_at = 0.0
+        self._status = 0
         self._body_waited = 0.0
         self._due: asyncio.Timeout | None = None
         self._tap: Tap | None = None
@@ -63,7 +64,7 @@ class Relay:
         try:
             return await self._relay()
         except UpstreamError as error:
-            self._upstream.failed(error, monotonic())
+            self._upstream.failed(error, monotonic(), self._status)
             raise
 
     async def _relay(self) -> bool:
@@ -133,6 +134,7 @@ class Relay:
             if self._sent:
                 exchange.silence = monotonic() - self._sent_at
         now = monotonic()
+        self._status = head.status
         exchange.upstream_wait = now - self._sent_at
         self._upstream.answered(head, exchange.upstream_wait, now)
         exchange.services.engine.answered(self._verdict, head.status, exchange.upstream_wait, now)

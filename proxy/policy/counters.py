@@ -186,9 +186,9 @@ class UpstreamCounters:
 
     `waits` are the seconds from the request's last byte to the answer's head; `vain_waits` those
     until a request ended without one, so that it would have been more. `server_errors` are the
-    answers of 500 and above, `failures` the requests without an answer. `report` is the last that
-    it told of its load itself (`proxy.wire.load_report`), unread, `reported_at` when: monotonic
-    seconds.
+    answers of 500 and above and those that broke off, `failures` the requests without an answer.
+    `report` is the last that it told of its load itself (`proxy.wire.load_report`), unread,
+    `reported_at` when: monotonic seconds.
     """
 
     __slots__ = ("failures", "report", "reported_at", "server_errors", "vain_waits", "waits")
@@ -209,6 +209,11 @@ class UpstreamCounters:
         if report is not None:
             self.report = report
             self.reported_at = now
+
+    def broke_off(self, status: int) -> None:
+        """Count an answer, which was counted as one, as an error if it was none yet."""
+        if status < 500:
+            self.server_errors += 1
 
     def unanswered(self, wait: float) -> None:
         """Count a request that ended without an answer, `wait` seconds after it was all sent."""

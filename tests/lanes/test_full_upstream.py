@@ -149,6 +149,16 @@ async def test_an_answer_that_is_replaced_is_one_server_error_and_no_failure_bes
     assert upstream.failures[Reason.UPSTREAM_ERROR] == 1
 
 
+@pytest.mark.parametrize(("status", "errors"), [(0, 0), (200, 1), (404, 1), (500, 0)])
+async def test_an_answer_that_breaks_off_is_one_error(
+    upstream: Upstream, status: int, errors: int
+) -> None:
+    """Of 500 and above it was one when it began."""
+    upstream.failed(UpstreamError(Reason.UPSTREAM_ERROR, "cut"), 100.0, status)
+    assert upstream.counters.server_errors == errors
+    assert upstream.counters.failures == (0 if status else 1)
+
+
 async def test_an_upstream_s_failing_and_its_recovery_are_told_once(
     upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -197,3 +197,26 @@ async def test_of_a_shop_that_hangs_those_who_leave_tell(tmp_path: Path) -> None
             metrics = await front.planb.metrics()
         assert 0.3 < metrics["planb_signal", labels] < 1.0
         assert metrics["planb_shed_level", (("upstream", "shop"),)] > 0.0
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"500 Oops", b"101 Switching Protocols"])
+async def test_an_answer_that_breaks_off_is_one_failure_of_one(
+    tmp_path: Path, status: bytes
+) -> None:
+    async def break_off(peer: Peer) -> None:
+        if await peer.read_request() is not None:
+            await peer.send(b"HTTP/1.1 %b\r\nContent-Length: 9\r\n\r\nhalf" % status)
+            peer.close()
+
+    async def ask(front: Storefront) -> None:
+        async with front.client() as client:
+            await client.send(request_head("GET", "/orders", "Connection: close"))
+            with contextlib.suppress(ConnectionError):
+                await client.read_to_end()
+
+    signals = "upstream_errors: {start: 97%, full: 98%, refuse: 99%}"
+    async with storefront(tmp_path, more=_rules(signals)) as front, front.origin(break_off):
+        await asyncio.sleep(3 * INTERVAL_SECONDS)  # a sample to begin with
+        await asyncio.gather(*(ask(front) for _ in range(LEAST_ANSWERS)))
+        labels = {"signal": "upstream_errors", "upstream": "shop"}
+        await front.until_metric(1.0, "planb_signal", **labels)
