@@ -85,17 +85,20 @@ class Readings:
         """See `Traffic`."""
         return {each.spec.name: each.counters for each in self._services.upstreams}
 
-    def queueing(self) -> float:
+    def queueing(self) -> dict[str, float]:
         """See `Traffic`."""
         rules = self._services.engine.rules
-        worst = 0.0
+        worst = dict.fromkeys(rules.snapshot.upstreams, 0.0)
         for listener in rules.listeners.values():
+            upstream = listener.upstream
             for name in listener.limits:
                 limiter = rules.limits[name].limiter
                 if isinstance(limiter, ConcurrencyLimiter) and limiter.spec.per is None:
-                    worst = max(worst, limiter.waiting / limiter.spec.concurrency)
-        for adaptive in rules.adaptive.values():
-            worst = max(worst, adaptive.queue.waiting / adaptive.algorithm.places)
+                    waiting = limiter.waiting / limiter.spec.concurrency
+                    worst[upstream] = max(worst[upstream], waiting)
+        for upstream, adaptive in rules.adaptive.items():
+            waiting = adaptive.queue.waiting / adaptive.algorithm.places
+            worst[upstream] = max(worst[upstream], waiting)
         return worst
 
     def listeners(self) -> Iterator[ListenerReading]:

@@ -96,10 +96,21 @@ def test_queueing_is_what_waits_for_a_whole_listener_s_places() -> None:
     )
     for _ in range(4):
         engine.ask(0.0, "/a")
-    assert readings(engine).queueing() == 0.0
+    assert readings(engine).queueing() == {"shop": 0.0}
     for each in range(9):
         engine.ask(0.0, "/b", client=f"192.0.2.{each}")
-    assert readings(engine).queueing() == 1.5
+    assert readings(engine).queueing() == {"shop": 1.5}
+
+
+def test_one_upstream_s_queue_is_no_other_s() -> None:
+    upstreams = {
+        name: UpstreamSpec(name, "::1", 80, adaptive_concurrency=AdaptiveSpec(name, 1, 2))
+        for name in ("shop", "coupons")
+    }
+    engine = Guarded(replace(snapshot(), upstreams=upstreams))
+    for _ in range(3):
+        engine.ask(0.0)
+    assert readings(engine).queueing() == {"shop": 0.5, "coupons": 0.0}
 
 
 def test_shedding_is_shown_where_there_is_any() -> None:

@@ -30,7 +30,9 @@ Reader = Callable[[float], float | None]
 """A signal's value at a moment, None when there is none yet. Raises Unreadable."""
 
 OF_UPSTREAMS: Final = frozenset(
-    name for name in DEFAULT_THRESHOLDS if name.startswith(("upstream_", "reported_"))
+    name
+    for name in DEFAULT_THRESHOLDS
+    if name.startswith(("upstream_", "reported_")) or name == "queueing"
 )
 
 
@@ -45,9 +47,9 @@ class Traffic(Protocol):
     def upstream_counters(self) -> Mapping[str, UpstreamCounters]:
         """How each upstream answers, by its name."""
 
-    def queueing(self) -> float:
-        """Requests that wait for a place upstream, for each place: of a whole listener, since a
-        route with a queue of its own is no sign of too much load.
+    def queueing(self) -> Mapping[str, float]:
+        """Requests that wait for a place upstream, for each place, by the upstream's name: of a
+        whole listener, since a route with a queue of its own is no sign of too much load.
         """
 
 
@@ -133,7 +135,14 @@ class Sampler:
             self._upstreams[name] = (
                 old if old is not None and old.counters is counters else UpstreamSignals(counters)
             )
-        return {name: each.take(now) for name, each in self._upstreams.items()}
+        queueing = self._traffic.queueing() if "queueing" in spec.signals else {}
+        found: dict[str, Mapping[str, float]] = {}
+        for name, each in self._upstreams.items():
+            values = each.take(now)
+            if name in queueing:
+                values["queueing"] = queueing[name]
+            found[name] = values
+        return found
 
     def _look(self, spec: SheddingSpec, now: float) -> None:
         """Finds readers for what is wanted and has none."""
@@ -171,10 +180,8 @@ class Sampler:
             case "cpu_pressure" | "memory_pressure":
                 path = signals_pressure.pressure_file(system, name.removesuffix("_pressure"))
                 return lambda _: signals_pressure.stalled(path)
-            case "loop_lag":
-                return lambda _: self._loop_lag.take()
             case _:
-                return lambda _: self._traffic.queueing()
+                return lambda _: self._loop_lag.take()
 
     def _tell(self, name: str, error: Unreadable) -> None:
         if name not in self._told:

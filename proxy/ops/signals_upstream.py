@@ -1,7 +1,7 @@
 """What an upstream's answers, and its own words, tell of its load."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.policy.counters import UpstreamCounters
@@ -35,7 +35,7 @@ class UpstreamSignals:
         self.counters = counters
         self._seen: deque[_Count] = deque(maxlen=SAMPLES + 1)
 
-    def take(self, now: float) -> Mapping[str, float]:
+    def take(self, now: float) -> dict[str, float]:
         """The signals by name; those of which nothing can be said now are not there."""
         found: dict[str, float] = {}
         counters = self.counters

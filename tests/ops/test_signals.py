@@ -28,8 +28,8 @@ class Traffic:
     def upstream_counters(self) -> Mapping[str, UpstreamCounters]:
         return self.counters
 
-    def queueing(self) -> float:
-        return 1.5
+    def queueing(self) -> Mapping[str, float]:
+        return {"shop": 1.5}
 
 
 class Sampled:
@@ -55,9 +55,8 @@ def test_a_container_is_looked_at_where_it_has_limits(tmp_path: Path) -> None:
         "cpu_pressure": pytest.approx(0.8),
         "memory_pressure": pytest.approx(0.001),
         "load": pytest.approx(1.55),
-        "queueing": 1.5,
     }
-    assert (first.at, first.wall, first.of_upstreams) == (100.25, 1e9, {})
+    assert (first.at, first.wall, first.of_upstreams) == (100.25, 1e9, {"shop": {"queueing": 1.5}})
     grown = CONTAINER["cpu.stat"].replace("3726000000", "3726400000").replace(" 40000", " 40002")
     files(tmp_path / "cgroup", {"cpu.stat": grown})
     second = sampled.sample(*names).values
@@ -70,8 +69,8 @@ def test_a_control_group_of_an_impossible_name_leaves_the_other_signals(
     tmp_path: Path, cgroup: str
 ) -> None:
     sampled = Sampled(system(tmp_path, cgroups=CONTAINER))
-    values = sampled.sample("cpu", "memory", "queueing", "load", cgroup=cgroup).values
-    assert set(values) == {"queueing", "load"}
+    values = sampled.sample("cpu", "memory", "load", cgroup=cgroup).values
+    assert set(values) == {"load"}
 
 
 def test_folders_that_may_not_be_looked_into_leave_the_other_signals(
@@ -87,8 +86,8 @@ def test_folders_that_may_not_be_looked_into_leave_the_other_signals(
 
     monkeypatch.setattr(os, "stat", forbidden)
     sampled = Sampled(made)
-    values = sampled.sample("memory", "queueing", "cpu_pressure").values
-    assert values == {"memory": pytest.approx(0.25), "queueing": 1.5, "cpu_pressure": 0.125}
+    values = sampled.sample("memory", "cpu_pressure").values
+    assert values == {"memory": pytest.approx(0.25), "cpu_pressure": 0.125}
 
 
 def test_a_system_without_affinity_has_all_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +95,7 @@ def test_a_system_without_affinity_has_all_its_cpus(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     loop: asyncio.AbstractEventLoop = Loop(0.0)  # type: ignore[assignment]
     sampler = Sampler(Traffic(), loop)
-    assert sampler.sample(rules(("queueing",))).values == {"queueing": 1.5}
+    assert sampler.sample(rules(("loop_lag",))).values.keys() == {"loop_lag"}
 
 
 def test_without_limits_it_is_the_machine(tmp_path: Path) -> None:
@@ -167,6 +166,13 @@ def test_an_upstream_s_signals_are_its_own(tmp_path: Path) -> None:
         "shop": {"reported_cpu": 0.9},
         "coupons": {"reported_cpu": 0.1},
     }
+
+
+def test_the_queue_is_that_of_an_upstream(tmp_path: Path) -> None:
+    sampled = Sampled(system(tmp_path))
+    sampled.traffic.counters["coupons"] = UpstreamCounters()
+    found = sampled.sample("queueing")
+    assert (found.values, found.of_upstreams) == ({}, {"shop": {"queueing": 1.5}, "coupons": {}})
 
 
 def test_an_upstream_that_is_new_counts_from_nothing(tmp_path: Path) -> None:
