@@ -8,7 +8,8 @@ xds/data/orca/v3/orca_load_report.proto). `endpoint-load-metrics` holds it as te
 
 Envoy and gRPC know a third form, a serialized message in base64 in `endpoint-load-metrics-bin`. It
 is what gRPC servers send, in trailers of HTTP/2; who can set a field of an HTTP/1.1 response can
-write it as text. So it is not read.
+write it as text. So it is not read. Nor is `BIN` with the same message in base64, which Envoy
+takes in `endpoint-load-metrics` as well.
 """
 
 import json
