@@ -11,6 +11,7 @@ from proxy.lanes.relay import Relay
 from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
 from proxy.lanes.services import Services
 from proxy.lanes.stored_answers import in_place
+from proxy.lanes.tap import Tap
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion, State, Verdict
@@ -167,8 +168,8 @@ class Exchange:
         return engine.decide(listener.name, request, now, self._wake)
 
     def _wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        if self._woken is not None:
+            _set(self._woken)
 
     async def _wait(self, verdict: Verdict) -> None:
         """Until the verdict has changed, or its time has come."""
@@ -255,8 +256,8 @@ class Exchange:
             refusals=self.incoming.connection.refusals,
         )
 
-    async def write(self, data: bytes, *, waits: bool = True) -> None:
-        """Sends `data` to the client; with `waits` once it takes it.
+    async def write(self, data: bytes, tap: Tap | None = None) -> None:
+        """Sends `data` to the client, once it takes it, or does not while `tap` runs ahead of it.
 
         Raises ConnectionError when it has left, DownstreamStalledError when it takes nothing.
         """
@@ -265,9 +266,16 @@ class Exchange:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left")
         transport.write(data)
-        if (
-            waits
-            and connection.writing_paused
-            and not await drain(connection, self.incoming.writer, self.listener.timeouts.send)
-        ):
+        if not connection.writing_paused:
+            return
+        followed: asyncio.Future[None] = self.loop.create_future()
+        if tap is not None and tap.runs_ahead(transport, lambda: _set(followed)):
+            return
+        patience = self.listener.timeouts.send
+        if not await drain(connection, self.incoming.writer, patience, unless=followed):
             raise DownstreamStalledError("the client takes nothing")
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

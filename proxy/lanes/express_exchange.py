@@ -198,10 +198,7 @@ class ExpressExchange:
         self._link = link
         client = self._downstream.client
         data = forward_request_head(
-            self.head,
-            peer=client.peer,
-            trusted=client.trusted,
-            host=upstream.authority,
+            self.head, peer=client.peer, trusted=client.trusted, host=upstream.authority
         )
         upload = self._upload
         if upload is not None:
@@ -310,7 +307,7 @@ class ExpressExchange:
         self._after_write(link, now)
 
     def client_has_room(self) -> None:
-        """The client takes more."""
+        """The client takes more, or others wait for what it does not take."""
         link = self._link
         if link is not None and not self._over:
             link.resume_reading()
@@ -325,13 +322,16 @@ class ExpressExchange:
 
     def _after_write(self, link: UpstreamLink, now: float) -> None:
         """Once something was written: the end, or a wait for either side."""
-        if self._downstream.writing_paused and not (self._tap is not None and self._tap.is_awaited):
+        tap, downstream = self._tap, self._downstream
+        if downstream.writing_paused and (
+            tap is None or not tap.runs_ahead(downstream.transport, self.client_has_room)
+        ):
             # A client that reads slowly is not the upstream's silence.
             link.silence.clear()
             link.pause_reading()
         elif self.complete:
             self._end()
-            self._downstream.proceed(keep_alive=self._keep_alive, left=self.body_left)
+            downstream.proceed(keep_alive=self._keep_alive, left=self.body_left)
         else:
             link.silence.set(now + link.timeouts.body)
 
@@ -365,7 +365,7 @@ class ExpressExchange:
         self._over = True
         self._stop_timer()
         if self._tap is not None:
-            self._tap.give_up()
+            self._tap.end()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None

@@ -11,8 +11,14 @@ from aiohttp.base_protocol import BaseProtocol
 _INT = struct.Struct("i")
 
 
-async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: float) -> bool:
-    """Until the transport's buffer has room again.
+async def drain(
+    protocol: BaseProtocol,
+    writer: AbstractStreamWriter,
+    patience: float,
+    *,
+    unless: asyncio.Future[None] | None = None,
+) -> bool:
+    """Until the transport's buffer has room again, or `unless` is done.
 
     False when the peer took nothing for `patience` seconds. Raises ConnectionError when the
     connection is lost meanwhile.
@@ -21,11 +27,14 @@ async def drain(protocol: BaseProtocol, writer: AbstractStreamWriter, patience: 
     # Never cancelled: aiohttp keeps one waiter for all who drain, and whoever came to a cancelled
     # one would be cancelled as well. It ends with the connection at the latest.
     waiting.add_done_callback(_ignore)
+    ends = {waiting} if unless is None else {waiting, unless}
     while True:
         before = untaken(protocol.transport)
-        await asyncio.wait({waiting}, timeout=patience)
+        await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             waiting.result()
+            return True
+        if unless is not None and unless.done():
             return True
         if untaken(protocol.transport) >= before:
             return False

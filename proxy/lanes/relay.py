@@ -86,7 +86,7 @@ class Relay:
             if self._sent and not self._exchange.upstream_wait:
                 self._upstream.counters.unanswered(monotonic() - self._sent_at)
             if self._tap is not None:
-                self._tap.give_up()
+                self._tap.end()
             if self._upload is not None:
                 self._upload.cancel()
             connection.release(reusable=reusable, flush=upgraded)
@@ -261,15 +261,11 @@ class Relay:
         data += encode_chunk(content) if chunked else content
         if complete and chunked:
             data += last_chunk(trailer_fields(feed.trailers))
-        await exchange.write(data, waits=self._waits())
+        await exchange.write(data, self._tap)
         exchange.own += monotonic() - begun
         if not complete:
             await self._relay_body(feed, chunked=chunked)
         return keep_alive
-
-    def _waits(self) -> bool:
-        """Whether the client's slowness is the upstream's: not while others wait for the same."""
-        return self._tap is None or not self._tap.is_awaited
 
     async def _relay_body(self, feed: ResponseFeed, *, chunked: bool) -> None:
         exchange, patience = self._exchange, self._timeouts.body
@@ -287,7 +283,7 @@ class Relay:
                         break
                     exchange.bytes_out += len(content)
                     data = encode_chunk(content) if chunked else content
-                    await exchange.write(data, waits=self._waits())
+                    await exchange.write(data, self._tap)
         except TimeoutError:
             raise UpstreamError(Reason.UPSTREAM_TIMEOUT, "fell silent in a response") from None
         if chunked:

@@ -1,6 +1,8 @@
 """Keeps a response while it is relayed."""
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.policy.keeping import Lookup
@@ -10,11 +12,14 @@ from proxy.wire.response_head import Framing, ResponseHead
 if TYPE_CHECKING:
     from proxy.lanes.services import Services
 
+Wake = Callable[[], object]
+
 GONE = frozenset({404, 410})
 """What the shop says of something that it has taken away, whatever was kept of it."""
 
 COLLECTED_SHARE = 4
-"""What is collected takes at most a quarter of what is kept, on top of that."""
+"""What is collected takes at most a quarter of what is kept, on top of that. So does what is read
+ahead of clients that do not take it, for others that wait for the same."""
 
 
 class Taps:
@@ -25,6 +30,7 @@ class Taps:
     def __init__(self) -> None:
         self._taps: OrderedDict[Tap, None] = OrderedDict()
         self.bytes = 0
+        self.ahead_bytes = 0
 
     def __len__(self) -> int:
         return len(self._taps)
@@ -44,10 +50,17 @@ class Taps:
         del self._taps[tap]
         self.bytes -= size
 
+    def lend(self, size: int, most_bytes: int) -> bool:
+        """Whether one may read so many bytes more ahead of its client; together `most_bytes`."""
+        if self.ahead_bytes + size > most_bytes:
+            return False
+        self.ahead_bytes += size
+        return True
+
 
 class Tap:
-    """Collects the body of one response, until it is complete or too large. `give_up` it when the
-    response won't be.
+    """Collects the body of one response, until it is complete or too large. `end` it with the
+    exchange.
     """
 
     def __init__(
@@ -60,30 +73,47 @@ class Tap:
         self._size = 0
         self._pieces: list[bytes] = []
         self._over = False
+        self._ahead = 0
         services.taps.add(self)
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether others may wait for this response: it must come as fast as the shop sends it,
-        however slowly its own client takes it. What is unsent then is no more than is collected.
+    def runs_ahead(self, transport: asyncio.WriteTransport, when_followed: Wake) -> bool:
+        """Whether more of the response is to be read, though its own client, on `transport`, takes
+        it more slowly: while others wait for it. Without them `when_followed` is called once when
+        one comes. Where too much is unsent already they wait for another response.
         """
-        return self._lookup.leads
+        if self._over:
+            return False
+        services, lookup = self._services, self._lookup
+        if not services.engine.coalescing.is_followed(lookup):
+            # From within the decision about the one that comes.
+            loop = services.upstreams.loop
+            lookup.when_followed = lambda: loop.call_soon(when_followed)
+            return False
+        unsent = transport.get_write_buffer_size()
+        most = services.engine.rules.stored.spec.memory_bytes // COLLECTED_SHARE
+        if services.taps.lend(unsent - self._ahead, most):
+            self._ahead = unsent
+            return True
+        self.give_up()
+        return False
 
     def take(self, data: bytes, now: float, *, complete: bool) -> "Tap | None":
-        """Takes more of the body; what takes the rest of it, None when nothing does."""
+        """Takes more of the body; what takes the rest of it or is to be ended, None when nothing
+        does, or is.
+        """
         if self._over:
-            return None
+            return self._rest()
         services, lookup = self._services, self._lookup
         spec = services.engine.rules.stored.spec
         if self._size + len(data) > spec.largest_bytes:
             self._end()
             services.engine.coalescing.not_kept(lookup, now)
-            return None
+            return self._rest()
         self._size += len(data)
         self._pieces.append(data)
         if not complete:
             services.taps.grow(len(data), spec.memory_bytes // COLLECTED_SHARE)
-            return None if self._over else self
+            return self._rest()
         body = b"".join(self._pieces)
         self._size -= len(data)
         self._end()
@@ -91,7 +121,7 @@ class Tap:
         full_key = services.engine.coalescing.keep(lookup, response)
         if services.shelf is not None:
             services.shelf.put(lookup.key, full_key, response)
-        return None
+        return self._rest()
 
     def give_up(self) -> None:
         """Collects no more. Who waits for the response waits for another."""
@@ -100,9 +130,19 @@ class Tap:
             if self._lookup.leads:
                 self._services.engine.coalescing.hand_on(self._lookup)
 
+    def end(self) -> None:
+        """The exchange is over: nothing more comes, nor is anything unsent."""
+        self.give_up()
+        self._services.taps.ahead_bytes -= self._ahead
+        self._ahead = 0
+
+    def _rest(self) -> "Tap | None":
+        return None if self._over and not self._ahead else self
+
     def _end(self) -> None:
         self._over = True
         self._pieces = []
+        self._lookup.when_followed = None
         self._services.taps.remove(self, self._size)
 
 

@@ -124,7 +124,16 @@ class Coalescing:
         verdict.state = WAIT
         lookup.full_key = key
         flight.followers[verdict] = None
+        leader = flight.leader
+        when_followed = leader.when_followed
+        if when_followed is not None:
+            leader.when_followed = None
+            when_followed()
         return True
+
+    def is_followed(self, lookup: Lookup) -> bool:
+        """Whether others wait for its answer now."""
+        return lookup.leads and len(self._flights[lookup.full_key].followers) > 0
 
     def keep(self, lookup: Lookup, response: StoredResponse) -> bytes:
         """Stores the answer to a request that was forwarded; the whole key that it has there."""

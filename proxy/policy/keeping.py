@@ -1,7 +1,7 @@
 """Which requests a route's stored responses are for, and what tells one from another."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy.policy.request import MOST_PAIRS, Request
@@ -72,14 +72,15 @@ class Lookup:
     rules don't name; its answer is nobody else's, and no fresh one is sent to it. `keepable`: its
     answer may be kept, if the answer allows it.
 
-    What became of it: `leads`: others may wait for its answer, by `full_key`. `served` is the
-    stored response that was sent, or is to be; `collapsed`: another request had just brought it;
-    `stands_in`: it was sent because the shop's own answer was not to be had.
+    What became of it: `leads`: others may wait for its answer, by `full_key`; `when_followed` is
+    called, once, when one of them comes. `served` is the stored response that was sent, or is to
+    be; `collapsed`: another request had just brought it; `stands_in`: it was sent because the
+    shop's own answer was not to be had.
     """
 
     __slots__ = (
         "collapsed", "full_key", "keepable", "keeping", "key", "leads", "personal", "request",
-        "served", "stands_in",
+        "served", "stands_in", "when_followed",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +93,7 @@ class Lookup:
         self.keepable = keepable
         self.leads = False
         self.full_key = b""
+        self.when_followed: Callable[[], object] | None = None
         self.served: StoredResponse | None = None
         self.collapsed = False
         self.stands_in = False

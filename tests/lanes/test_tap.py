@@ -1,7 +1,9 @@
 """Collecting what is relayed, in bounded memory."""
 
+import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +25,9 @@ class Stage:
     def __init__(self) -> None:
         self.engine: Guarded = shop(keep=KEEP)
         self.dropped: list[bytes] = []
+        self.soon: list[Callable[[], object]] = []
         self.services: Any = SimpleNamespace(
+            upstreams=SimpleNamespace(loop=SimpleNamespace(call_soon=self.soon.append)),
             engine=self.engine.engine,
             taps=Taps(),
             shelf=SimpleNamespace(put=lambda *_: None, drop=self.dropped.append),
@@ -82,11 +86,9 @@ def test_what_is_given_up_is_let_go_once_and_the_next_leads() -> None:
     tap = it.tap("/a", b"x")
     follower = it.engine.ask(0.0, "/a")
     assert tap is not None
-    awaited = [tap.is_awaited]
     tap.give_up()
-    tap.give_up()
-    awaited.append(tap.is_awaited)
-    assert awaited == [True, False]
+    tap.end()
+    tap.end()
     assert follower.woken == 1
     assert tap.take(b"x", 0.0, complete=True) is None
     assert (it.services.taps.bytes, len(it.services.taps)) == (0, 0)
@@ -105,6 +107,69 @@ def test_together_they_hold_so_much_and_the_first_gives_up() -> None:
     assert it.lookup("/0").served is None
     assert last.take(b"", 0.0, complete=True) is None
     assert it.lookup("/39").served is not None
+
+
+class Client:
+    """One that takes nothing of what is written to it: a transport's `unsent` bytes."""
+
+    def __init__(self, unsent: int) -> None:
+        self.unsent = unsent
+        self.woken = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def is_left_behind(self, tap: Tap) -> bool:
+        return tap.runs_ahead(cast("asyncio.WriteTransport", self), self.wake)
+
+
+def test_a_client_is_left_behind_while_others_wait_only() -> None:
+    it = Stage()
+    tap, client = it.tap("/a", b"one "), Client(4)
+    assert tap is not None
+    assert not client.is_left_behind(tap)
+    follower = it.engine.ask(0.0, "/a")
+    (wake,) = it.soon
+    wake()
+    assert client.woken == 1
+    assert client.is_left_behind(tap)
+    follower.settle(0.0, status=0)
+    assert not client.is_left_behind(tap)
+    it.engine.ask(0.0, "/a")
+    assert len(it.soon) == 2
+    assert tap.take(b"two", 0.0, complete=True) is tap
+    assert not client.is_left_behind(tap)
+    it.engine.ask(9.0, "/a")
+    assert len(it.soon) == 2
+
+
+def test_what_is_unsent_counts_until_the_exchange_ends() -> None:
+    it = Stage()
+    ended: list[Tap] = []
+    for number in range(2):
+        tap, client = it.tap(f"/{number}", b"x"), Client(it.most // 2)
+        follower = it.engine.ask(0.0, f"/{number}")
+        assert tap is not None
+        assert client.is_left_behind(tap)
+        client.unsent -= 1
+        assert client.is_left_behind(tap)
+        assert it.services.taps.ahead_bytes == (number + 1) * (it.most // 2 - 1)
+        assert tap.take(b"y", 0.0, complete=True) is tap
+        assert follower.woken == 1
+        ended.append(tap)
+    # There is no room for a third: who waits for it waits for another.
+    third, client = it.tap("/third", b"x"), Client(it.most // 2)
+    follower = it.engine.ask(0.0, "/third")
+    assert third is not None
+    assert not client.is_left_behind(third)
+    assert follower.woken == 1
+    assert third.take(b"y", 0.0, complete=True) is None
+    for tap in ended:
+        tap.end()
+    assert it.services.taps.ahead_bytes == 0
 
 
 @pytest.mark.parametrize("status", [b"404 Not Found", b"410 Gone"])

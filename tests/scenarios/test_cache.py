@@ -305,3 +305,44 @@ async def test_a_leader_that_reads_nothing_holds_nobody_up(shop: Storefront) -> 
             assert received.endswith(body)
             assert len(origin.requests) == 1
     await shop.is_at_rest()
+
+
+async def _taking_nothing(shop: Storefront, target: str) -> socket.socket:
+    """A client that asks for `target` and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", shop.port))
+    await loop.sock_sendall(client, request_head("GET", target))
+    return client
+
+
+async def test_nor_those_who_come_when_it_waits_for_its_client_already(shop: Storefront) -> None:
+    body = block(8 << 20)
+    async with shop.origin(answering(ok(body)), peers_may_leave=True) as origin:
+        leader = await _taking_nothing(shop, "/shared/late")
+        await shop.until_metric(1, "planb_requests_in_flight", route="shared")
+        await asyncio.sleep(0.3)
+        begun = time.monotonic()
+        copy = await shop.fetch("GET", "/shared/late")
+        assert copy.body == body
+        assert copy.header("cache-status") == "planb; fwd=miss; collapsed"
+        # It has not waited until it may ask by itself.
+        assert time.monotonic() - begun < 4.0
+        assert len(origin.requests) == 1
+        leader.close()
+    await shop.is_at_rest()
+
+
+async def test_what_nobody_waits_for_is_read_as_its_client_takes_it(shop: Storefront) -> None:
+    before = shop.planb.rss_bytes()
+    async with shop.origin(answering(ok(block(8 << 20))), peers_may_leave=True):
+        clients = [await _taking_nothing(shop, f"/shared/alone-{each}") for each in range(20)]
+        await shop.until_metric(20, "planb_requests_in_flight", route="shared")
+        await asyncio.sleep(1.0)
+        # All of them would be 160 MiB, and as much again while it is collected.
+        assert shop.planb.rss_bytes() - before < 40 << 20
+        for client in clients:
+            client.close()
+    await shop.is_at_rest()
