@@ -196,9 +196,11 @@ class ExpressExchange:
     def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
         begun = monotonic()
         self._link = link
-        client = self._downstream.client
+        client, host = self._downstream.client, upstream.authority
+        lookup = self._verdict.lookup
+        whole = lookup is not None and lookup.whole
         data = forward_request_head(
-            self.head, peer=client.peer, trusted=client.trusted, host=upstream.authority
+            self.head, peer=client.peer, trusted=client.trusted, host=host, whole=whole
         )
         upload = self._upload
         if upload is not None:

@@ -108,6 +108,7 @@ class Relay:
             peer=exchange.peer,
             trusted=exchange.trusted,
             host=self._upstream.authority,
+            whole=self._lookup is not None and self._lookup.whole,
         )
         complete = body.is_eof() and not self._head.chunked
         if complete:

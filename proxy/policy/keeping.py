@@ -20,6 +20,9 @@ EVERY_COOKIE: Final = "*"
 _CONDITIONS: Final = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 )
+# Those by which a client asks whether what it has is still good. Without them the shop sends the
+# whole, which is for all, and they are ours to answer then. So do nginx's proxy_cache and Varnish.
+_REVALIDATION: Final = frozenset({b"if-none-match", b"if-modified-since"})
 _OTHERWISE: Final = frozenset(
     {
         *(b"x-http-method-override", b"x-http-method", b"x-method-override"),
@@ -70,7 +73,8 @@ class Lookup:
 
     `key` is what it is found by. `personal`: the request has credentials, or cookies that the
     rules don't name; its answer is nobody else's, and no fresh one is sent to it. `keepable`: its
-    answer may be kept, if the answer allows it.
+    answer may be kept, if the answer allows it. `whole`: then the shop is not to be told on what
+    conditions its client wants one.
 
     What became of it: `leads`: others may wait for its answer, by `full_key`; `when_followed` is
     called, once, when one of them comes. `served` is the stored response that was sent, or is to
@@ -80,17 +84,25 @@ class Lookup:
 
     __slots__ = (
         "collapsed", "full_key", "keepable", "keeping", "key", "leads", "personal", "request",
-        "served", "stands_in", "when_followed",
+        "served", "stands_in", "when_followed", "whole",
     )  # fmt: skip
 
     def __init__(
-        self, keeping: "Keeping", key: bytes, request: Request, *, personal: bool, keepable: bool
+        self,
+        keeping: "Keeping",
+        key: bytes,
+        request: Request,
+        *,
+        personal: bool,
+        keepable: bool,
+        whole: bool = False,
     ) -> None:
         self.keeping = keeping
         self.key = key
         self.request = request
         self.personal = personal
         self.keepable = keepable
+        self.whole = whole
         self.leads = False
         self.full_key = b""
         self.when_followed: Callable[[], object] | None = None
@@ -219,17 +231,19 @@ class Keeping:
                 personal = personal or any(
                     name in found and name not in self._headers for name in _CREDENTIALS
                 )
+        conditions = _CONDITIONS.intersection(found)
         keepable = (
             not personal
             and request.method == "GET"
             and b"range" not in found
-            and _CONDITIONS.isdisjoint(found)
+            and (not conditions or (self.spec.ttl > 0.0 and conditions <= _REVALIDATION))
             # RFC 9111 section 5.2.1.5; no other wish of a client makes a difference, or one
             # `no-cache` each would be a way to the shop for everybody.
             and b"no-store" not in found.get(b"cache-control", b"").lower()
         )
         key = key_of(parts)
-        return Lookup(self, key, request, personal=personal, keepable=keepable)
+        whole = keepable and bool(conditions)
+        return Lookup(self, key, request, personal=personal, keepable=keepable, whole=whole)
 
     def _target(self, request: Request) -> bytes:
         """What the shop is sent, byte for byte, but for parameters that make no difference."""

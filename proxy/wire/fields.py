@@ -20,6 +20,7 @@ from proxy.wire.field_line import (
     NO_NAMES,
     NOT_FORWARDED,
     STAYS,
+    FieldLine,
 )
 from proxy.wire.grammar import OWS, TOKEN, Field, Fields
 from proxy.wire.recent import Recent
@@ -77,6 +78,8 @@ _NOT_IN_TRAILERS = (
 
 _USUAL_CONNECTION_NAMES = HOP_BY_HOP | {b"close"}
 
+_REVALIDATION = frozenset({b"if-none-match", b"if-modified-since"})
+
 _WITH_MAX_FORWARDS = frozenset({b"OPTIONS", b"TRACE"})
 
 
@@ -95,6 +98,7 @@ def forward_request_head(
     host: bytes,
     scheme: bytes = b"http",
     pseudonym: bytes = b"planb",
+    whole: bool = False,
 ) -> bytes:
     """The head to send upstream, its empty line included.
 
@@ -106,18 +110,24 @@ def forward_request_head(
     `X-Forwarded-Proto` (`scheme`) and `X-Forwarded-Host` unless a trusted peer gave them, `Via`
     (`pseudonym`), `Transfer-Encoding` when the request is chunked, and the upgrade when it may
     pass (`passable_upgrade`). Max-Forwards of OPTIONS and TRACE is one less: the caller answers
-    those with 0 by itself (`max_forwards`).
+    those with 0 by itself (`max_forwards`). `whole` leaves out by what conditions a client asks
+    only for what has changed.
     """
     lines = [head.method + b" " + head.target + b" HTTP/1.1"]
     authority = head.host
     if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host
         lines.append(b"Host: " + authority)
+    fields = head.lines
+    if whole:
+        fields = [line for line in fields if line.name.lower() not in _REVALIDATION]
     if not trusted and _is_usual(head):
-        lines += [line.text for line in head.lines if line.kind < FORWARDED]
+        lines += [line.text for line in fields if line.kind < FORWARDED]
         lines.append(_introduction(peer, scheme, authority, pseudonym))
     else:
-        _append_fields(lines, head, peer=peer, trusted=trusted, scheme=scheme, authority=authority)
+        _append_fields(
+            lines, head, fields, peer=peer, trusted=trusted, scheme=scheme, authority=authority
+        )
         lines.append(b"Via: 1.%d %b" % (head.version[1], pseudonym))
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
@@ -256,19 +266,20 @@ def _is_usual(head: RequestHead) -> bool:
 def _append_fields(
     lines: list[bytes],
     head: RequestHead,
+    fields: list[FieldLine],
     *,
     peer: str,
     trusted: bool,
     scheme: bytes,
     authority: bytes,
 ) -> None:
-    """The client's fields that go on, and what the proxy says of their origin."""
+    """Those of the client's `fields` that go on, and what the proxy says of their origin."""
     removed = _removed(head)
     left = max_forwards(head)
     append = lines.append
     chain: list[bytes] = []
     add_scheme, add_authority = True, bool(authority)
-    for line in head.lines:
+    for line in fields:
         kind = line.kind
         if kind < FORWARDED:
             if removed and line.name.lower() in removed:

@@ -42,6 +42,16 @@ def _refused(number: int) -> Case:
     return case(get(target, limit) * 5)
 
 
+def _asked_with(*lines: bytes) -> Numbered:
+    """A request with further fields that the shop answers, and one without."""
+
+    def numbered(number: int) -> Case:
+        target = b"/kept/%d" % number
+        return case(head(b"GET " + target, *lines), get(target), reply=Reply((TAGGED,)))
+
+    return numbered
+
+
 TAGGED = OK + b'ETag: "1"\r\nVary: Accept\r\nContent-Length: 5\r\n\r\nhello'
 
 NUMBERED: dict[str, Numbered] = {
@@ -55,6 +65,9 @@ NUMBERED: dict[str, Numbered] = {
     "for a HEAD": _twice(FIVE + b"hello", then=b"HEAD"),
     "for who has it": _twice(TAGGED, b'If-None-Match: "1"'),
     "for who has another": _twice(TAGGED, b'If-None-Match: "2"'),
+    "to who has another": _asked_with(b'If-None-Match: "2"'),
+    "to who has one of a time": _asked_with(b"X: 1", b"if-modified-since: x", b"Y: 2"),
+    "not to a part of it": _asked_with(b'If-None-Match: "2"', b"Range: bytes=0-1"),
     "for a part": _twice(TAGGED, b"Range: bytes=0-1"),
     "to Connection: close": _twice(FIVE + b"hello", b"Connection: close"),
     "for another Accept": _twice(TAGGED, b"Accept: x"),

@@ -229,7 +229,7 @@ def test_an_answer_is_for_those_who_asked_alike() -> None:
 
 def test_a_request_whose_answer_may_not_be_kept_follows_and_never_leads() -> None:
     engine = shop()
-    condition = [(b"If-None-Match", b'"1"')]
+    condition = [(b"If-Match", b'"1"')]
     first = engine.ask(0.0, fields=condition)
     leader = engine.ask(0.0)
     second, third = engine.ask(0.0, fields=condition), engine.ask(0.0)

@@ -251,6 +251,20 @@ def test_an_answer_to_a_condition_is_not_kept_but_others_answer_it(
     assert found.key == key(ANY)
 
 
+@pytest.mark.parametrize("name", [b"If-None-Match", b"if-modified-since"])
+def test_who_asks_whether_it_has_the_latest_may_bring_the_whole_for_all(name: bytes) -> None:
+    cached = KeepSpec(ttl=1.0)
+    found = lookup(cached, request(b"/items", (name, b'"1"')))
+    assert (found.keepable, found.whole, found.key) == (True, True, key(cached))
+    assert not lookup(cached, request()).whole
+    for other in (b"If-Match", b"If-Range", b"Range", b"If-Unmodified-Since", b"Authorization"):
+        found = lookup(cached, request(b"/items", (name, b'"1"'), (other, b'"1"')))
+        assert (found.keepable, found.whole) == (False, False)
+    headed = lookup(cached, request(b"/items", (name, b'"1"'), method="HEAD"))
+    assert not headed.whole
+    assert not lookup(ANY, request(b"/items", (name, b'"1"'))).whole
+
+
 def test_a_client_s_wish_for_a_new_answer_changes_nothing() -> None:
     found = lookup(ANY, request(b"/items", (b"Cache-Control", b"no-cache"), (b"Pragma", b"x")))
     assert found.keepable

@@ -65,6 +65,22 @@ async def test_pipelined_requests_for_it_are_answered_in_order(shop: Storefront)
             assert (await client.read_response()).body == b"page"
 
 
+async def test_who_presses_reload_brings_the_page_for_all(shop: Storefront) -> None:
+    asked = ('If-None-Match: "1"', "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT")
+    page = ok(b"page", 'ETag: "1"')
+    async with shop.origin(answering(page)) as origin:
+        first = await shop.fetch("GET", "/page/reload", *asked)
+        assert (first.status, first.body) == (200, b"page")
+        again = await shop.fetch("GET", "/page/reload", *asked)
+        assert (again.status, again.body) == (304, b"")
+        assert (await shop.fetch("GET", "/page/reload")).body == b"page"
+        assert len(origin.requests) == 1
+        assert origin.requests[0].header("if-none-match") is None
+    async with shop.origin(answering(page)) as origin:
+        await shop.fetch("GET", "/elsewhere", *asked)
+        assert origin.requests[0].header("if-none-match") == '"1"'
+
+
 async def test_a_client_can_t_ask_for_a_new_one(shop: Storefront) -> None:
     async with shop.origin(answering(ok(b"old"), ok(b"new"))):
         await shop.fetch("GET", "/page/wish")
@@ -149,12 +165,12 @@ def _slowly(*answers: bytes, until: asyncio.Event) -> Script:
     return script
 
 
-async def _asking(shop: Storefront, target: str, number: int) -> list[RawClient]:
+async def _asking(shop: Storefront, target: str, number: int, *lines: str) -> list[RawClient]:
     """So many clients that have asked for `target` and wait."""
     clients = [RawClient(shop.port) for _ in range(number)]
     for client in clients:
         await client.__aenter__()
-        await client.send(request_head("GET", target))
+        await client.send(request_head("GET", target, *lines))
     return clients
 
 
@@ -188,6 +204,19 @@ async def test_a_thousand_requests_for_a_page_cost_the_shop_one(shop: Storefront
     # Those who came late to the shop's answer found it there.
     assert said.count("planb; fwd=miss; collapsed") > 900
     assert await shop.verdicts("stored") == before + 999
+    await shop.is_at_rest()
+
+
+async def test_a_thousand_reloads_of_a_page_cost_the_shop_one(shop: Storefront) -> None:
+    answered = asyncio.Event()
+    async with shop.origin(_slowly(ok(b"hot", 'ETag: "1"'), until=answered)) as origin:
+        clients = await _asking(shop, "/shared/reload", 1000, 'If-None-Match: "1"')
+        await shop.until_metric(1000, "planb_downstream_connections")
+        answered.set()
+        statuses = [(await client.read_response()).status for client in clients]
+        await _leave(clients)
+        assert len(origin.requests) == 1
+    assert sorted(statuses) == [200] + [304] * 999
     await shop.is_at_rest()
 
 

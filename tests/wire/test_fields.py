@@ -435,3 +435,13 @@ def test_whatever_passes_is_read_again_with_the_same_meaning(data: bytes, truste
     assert again is not None
     assert (again.method, again.target, again.host) == (head.method, head.target, head.host)
     assert (again.length, again.chunked) == (head.length, head.chunked)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_the_whole_is_asked_for_without_the_client_s_conditions(*, trusted: bool) -> None:
+    lines = (b"A: 1", b'IF-none-match: "1"', b"If-Modified-Since: x", b"if-match: *", b"B: 2")
+    data = forward_request_head(
+        request(*lines), peer="1.2.3.4", trusted=trusted, host=b"up:8000", whole=True
+    )
+    assert data.split(b"\r\n")[2:5] == [b"A: 1", b"if-match: *", b"B: 2"]
+    assert own(request(*lines), trusted=trusted) == list(lines)
