@@ -64,14 +64,22 @@ class Tap:
     """
 
     def __init__(
-        self, services: "Services", lookup: Lookup, head: ResponseHead, agreed: Terms
+        self,
+        services: "Services",
+        lookup: Lookup,
+        head: ResponseHead,
+        agreed: Terms,
+        arrived_at: float,
     ) -> None:
         self._services = services
         self._lookup = lookup
         self._head = head
         self._agreed = agreed
+        # With the head: what a slow body takes makes it older (RFC 9111 section 4.2.3).
+        self._arrived_at = arrived_at
         self._size = 0
         self._pieces: list[bytes] = []
+        self._date = services.date()
         self._over = False
         self._ahead = 0
         services.taps.add(self)
@@ -117,7 +125,9 @@ class Tap:
         body = b"".join(self._pieces)
         self._size -= len(data)
         self._end()
-        response = response_of(self._head, body, self._agreed, arrived_at=now, date=services.date())
+        response = response_of(
+            self._head, body, self._agreed, arrived_at=self._arrived_at, date=self._date
+        )
         full_key = services.engine.coalescing.keep(lookup, response)
         if services.shelf is not None:
             services.shelf.put(lookup.key, full_key, response)
@@ -180,4 +190,4 @@ def tap_on(
         services.engine.coalescing.not_kept(lookup, now)
         if agreed is None or lookup.keeping.spec.last_good_for is None:
             return None
-    return Tap(services, lookup, head, agreed).take(data, now, complete=complete)
+    return Tap(services, lookup, head, agreed, now).take(data, now, complete=complete)

@@ -8,6 +8,10 @@ ENTRY_BYTES: Final = 1024
 """
 
 
+OLDEST: Final = float(2**31)
+"""Seconds; whatever is older is said to be this old (RFC 9111 section 1.2.2)."""
+
+
 class StoredResponse:
     """A whole response, as the shop sent it.
 
@@ -15,7 +19,7 @@ class StoredResponse:
     `Content-Length` among them and no `Age`; `body` is not chunked. `vary` are the lower-case
     names in its `Vary`. `etag` and `modified` (a Unix time) are its validators; None without.
 
-    Times are monotonic seconds: it came at `arrived_at`, and had the `age` then that RFC 9111
+    Times are monotonic seconds: its head came at `arrived_at`, and had the `age` then that RFC 9111
     section 4.2.3 calls corrected_initial_age. The shop says that it is fresh for `fresh_for`
     seconds more; infinity when it says nothing.
     """
@@ -54,7 +58,7 @@ class StoredResponse:
 
     def age_at(self, now: float) -> float:
         """Seconds since the shop made it: the current_age of RFC 9111 section 4.2.3."""
-        return self.age + max(0.0, now - self.arrived_at)
+        return min(OLDEST, self.age + max(0.0, now - self.arrived_at))
 
     def left(self, ttl: float, now: float) -> float:
         """For how many seconds more it is fresh, if we let it be for `ttl` after its arrival and

@@ -110,7 +110,9 @@ def terms(head: ResponseHead, *, delay: float, wall: float) -> Terms | None:
     date = http_time(found.get(b"date", b""))
     # Section 4.2.3, with the names there.
     apparent_age = 0.0 if date is None else max(0.0, wall - date)
-    age = max(apparent_age, _seconds(found.get(b"age", b"0"), otherwise=0.0) + delay)
+    # Of several the first counts (section 5.1).
+    said_age = found.get(b"age", b"0").partition(b",")[0].strip(OWS)
+    age = max(apparent_age, _seconds(said_age, otherwise=0.0) + delay)
     modified = found.get(b"last-modified")
     return Terms(
         age,

@@ -70,6 +70,18 @@ def test_a_response_is_kept_when_it_is_complete() -> None:
     assert (it.services.taps.bytes, len(it.services.taps)) == (0, 0)
 
 
+def test_a_response_came_when_its_head_did() -> None:
+    it = Stage()
+    tap = it.tap("/a", b"one ")
+    assert tap is not None
+    tap.take(b"two ", 0.9, complete=True)
+    kept = it.lookup("/a").served
+    assert kept is not None
+    assert kept.arrived_at == 0.0
+    late = it.engine.ask(1.0, "/a")
+    assert lookup(late).served is None
+
+
 def test_what_becomes_too_large_is_let_go() -> None:
     it = Stage()
     tap = it.tap("/a")

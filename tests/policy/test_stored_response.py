@@ -23,3 +23,7 @@ def test_it_is_fresh_for_as_long_as_both_the_rules_and_the_shop_let_it() -> None
 
 def test_its_size_is_that_of_all_of_it() -> None:
     assert response().size == 8 + ENTRY_BYTES
+
+
+def test_no_age_is_larger_than_caches_can_read() -> None:
+    assert response(age=1e12).age_at(101.0) == 2.0**31

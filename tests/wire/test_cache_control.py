@@ -112,6 +112,9 @@ def test_it_is_fresh_for_as_long_as_it_says(lines: tuple[str, ...], fresh_for: f
         (("Age: 20",), 20.5),
         (("Age: 20", "Date: Sun, 06 Nov 1994 08:49:07 GMT"), 30.0),
         (("Age: x",), 0.5),
+        (("Age: 20", "Age: 30"), 20.5),
+        (("Age: 20 , x",), 20.5),
+        (("Age: , 20",), 0.5),
     ],
 )
 def test_it_is_as_old_as_rfc_9111_has_it(lines: tuple[str, ...], age: float) -> None:
