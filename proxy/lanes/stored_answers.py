@@ -61,7 +61,10 @@ def _served(verdict: Verdict, head: RequestHead | None, *, keep_alive: bool) -> 
     assert stored is not None  # noqa: S101
     now = monotonic()
     ttl = stored.left(lookup.keeping.spec.ttl, now)
-    extra = COLLAPSED_LINE if lookup.collapsed else hit_line(ttl)
+    if lookup.because is not None:
+        extra = last_good_lines(lookup.because.encode(), ttl, asked=True)
+    else:
+        extra = COLLAPSED_LINE if lookup.collapsed else hit_line(ttl)
     status, data, body = stored_answer(stored, head, now=now, extra=extra, close=not keep_alive)
     return _reply(status, data, body)
 

@@ -309,7 +309,7 @@ def _requests(routes: _Routes) -> Metric:
 def _last_good(routes: _Routes) -> Metric:
     family = CounterMetricFamily(
         "planb_last_good_answers",
-        "Requests among the refused and failed that got the last good answer instead of a page.",
+        "Requests refused, failed, or waiting for one that failed, that got the last good answer.",
         labels=("route",),
     )
     for route, counters in routes:

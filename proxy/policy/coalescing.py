@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.policy.keeping import Lookup
+from proxy.policy.reasons import Reason
 from proxy.policy.stored_response import StoredResponse
 from proxy.policy.verdict import FORWARD, SERVE, WAIT, Flight, Verdict, Waiting
 
@@ -26,9 +27,10 @@ class Coalescing:
     """The flights of one process: at most one for a key.
 
     Who leads one is decided about as any other request. Who follows has taken nothing: no token,
-    no permit. When the leader's answer is there and may be stored, all followers get it. When it
-    fails, or its client leaves, or it is refused, the next in line leads: nobody fails for
-    another's sake. So does who has waited for too long, for all who come after. An answer that may
+    no permit. When the leader's answer is there and may be stored, all followers get it. When the
+    shop fails it, all get the last good answer that its client got. When it fails without one, or
+    its client leaves, or it is refused, the next in line leads: nobody fails for another's sake. So
+    does who has waited for too long, for all who come after. An answer that may
     not be stored (somebody's own, or an error that a strange request provoked) leads to the next,
     too; a second one in a row sends all on their own ways, and whoever comes for a while.
     """
@@ -81,6 +83,13 @@ class Coalescing:
         if fresh is not None:
             lookup.served = fresh
             lookup.collapsed = fresh is response
+            verdict.state = SERVE
+            return None
+        failed = flight.failed
+        if failed is not None and (last_good := lookup.last_good(now)) is not None:
+            lookup.served = last_good
+            lookup.stands_in = True
+            lookup.because = failed
             verdict.state = SERVE
             return None
         self._leads_on(lookup, flight, now)
@@ -158,6 +167,11 @@ class Coalescing:
         else:
             self._unshared[key] = now + UNSHARED_FOR
             self._end(lookup, None)
+
+    def failed(self, lookup: Lookup, reason: Reason) -> None:
+        """The shop has failed the request that leads, which got the last good answer."""
+        self._flights[lookup.full_key].failed = reason
+        self._end(lookup, None)
 
     def hand_on(self, lookup: Lookup) -> None:
         """The request that leads does so no longer: the next one does, if it may."""

@@ -62,8 +62,9 @@ class RouteCounters:
 
     `forwarded` are those that the upstream answered; `refused` those that never reached it;
     `failed` those that it was asked and Plan B had to answer in its place; `abandoned` those
-    whose client left before an answer; `stored` those that a fresh stored response answered.
-    `last_good` are those among the refused and failed that got a stored response, not a page.
+    whose client left before an answer; `stored` those that a stored response answered without
+    asking. `last_good` are those that got a stored response, not a page: of the refused
+    and the failed, and of the stored those that waited for one that failed.
 
     `responses` counts the upstream's answers by class: `responses[2]` are the 2xx. `duration` is
     that of requests that went upstream, `own_share` the part of it that Plan B spent itself,

@@ -249,7 +249,10 @@ class Engine(Admission):
         if lookup is not None:
             counters.last_good += lookup.stands_in
             if lookup.leads:
-                self.coalescing.hand_on(lookup)
+                if state is FORWARD and lookup.stands_in and reason is not None:
+                    self.coalescing.failed(lookup, reason)
+                else:
+                    self.coalescing.hand_on(lookup)
 
     # ------------------------------------------------------------------ limits
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from proxy.policy.reasons import Reason
 from proxy.policy.request import MOST_PAIRS, Request
 from proxy.policy.snapshot import KeepSpec
 from proxy.policy.stored_response import StoredResponse
@@ -79,12 +80,12 @@ class Lookup:
     What became of it: `leads`: others may wait for its answer, by `full_key`; `when_followed` is
     called, once, when one of them comes. `served` is the stored response that was sent, or is to
     be; `collapsed`: another request had just brought it; `stands_in`: it was sent because the
-    shop's own answer was not to be had.
+    shop's own answer was not to be had, to another request `because` of that reason.
     """
 
     __slots__ = (
-        "collapsed", "full_key", "keepable", "keeping", "key", "leads", "personal", "request",
-        "served", "stands_in", "when_followed", "whole",
+        "because", "collapsed", "full_key", "keepable", "keeping", "key", "leads", "personal",
+        "request", "served", "stands_in", "when_followed", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +110,7 @@ class Lookup:
         self.served: StoredResponse | None = None
         self.collapsed = False
         self.stands_in = False
+        self.because: Reason | None = None
 
     def fresh(self, now: float) -> StoredResponse | None:
         """What may be sent without asking the shop."""

@@ -78,16 +78,18 @@ class Completion:
 class Flight:
     """A request on its way to the shop, the `leader`, for whose answer others wait: `followers`,
     verdicts, in the order of their coming. `response` is what may be sent to them, once it is
-    there; at `late_at` (monotonic seconds) one of them need not leave it to that leader any more.
+    there; `failed` says why the shop's own is not to be had, and they get the last good answer. At
+    `late_at` (monotonic seconds) one of them need not leave it to that leader any more.
     """
 
-    __slots__ = ("followers", "late_at", "leader", "response")
+    __slots__ = ("failed", "followers", "late_at", "leader", "response")
 
     def __init__(self, leader: Lookup, late_at: float) -> None:
         self.leader = leader
         self.late_at = late_at
         self.followers: OrderedDict[Verdict, None] = OrderedDict()
         self.response: StoredResponse | None = None
+        self.failed: Reason | None = None
 
 
 class Waiting:

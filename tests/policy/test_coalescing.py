@@ -79,6 +79,57 @@ def test_a_leader_that_fails_or_leaves_leads_to_the_next_and_to_no_other() -> No
     assert len(engine.engine.coalescing) == 0
 
 
+STANDS_IN = KeepSpec(ttl=1.0, coalesce=True, last_good_for=60.0)
+
+
+def test_when_the_shop_fails_all_get_the_last_good_answer_at_once() -> None:
+    engine = shop(keep=STANDS_IN)
+    last_good = answer(engine, engine.ask(0.0), 0.0)
+    leader, *followers = [engine.ask(2.0) for _ in range(100)]
+    lookup(leader).stands_in = True
+    engine.engine.settle(leader.verdict, Completion(200, 0.1, 0.1, Reason.UPSTREAM_TIMEOUT), 2.1)
+    for call in followers:
+        assert call.woken == 1
+        call.resume(2.1)
+        found = lookup(call)
+        assert call.state is State.SERVE
+        assert (found.served, found.stands_in) == (last_good, True)
+        assert (found.because, found.collapsed) == (Reason.UPSTREAM_TIMEOUT, False)
+        call.settle(2.1)
+    counters = engine.rules.routes["all"]
+    assert (counters.last_good, counters.stored) == (100, 99)
+    assert counters.failed[Reason.UPSTREAM_TIMEOUT] == 1
+    assert len(engine.engine.coalescing) == 0
+    # Who comes then asks anew.
+    assert engine.ask(2.1).state is State.FORWARD
+
+
+def test_a_last_good_answer_that_is_too_old_meanwhile_is_nobody_s() -> None:
+    engine = shop(keep=STANDS_IN)
+    answer(engine, engine.ask(0.0), 0.0)
+    leader, follower = engine.ask(59.0), engine.ask(59.0)
+    lookup(leader).stands_in = True
+    engine.engine.settle(leader.verdict, Completion(200, 1.1, 0.1, Reason.UPSTREAM_ERROR), 60.1)
+    follower.resume(60.1)
+    assert follower.state is State.FORWARD
+    assert lookup(follower).because is None
+    follower.settle(60.2)
+
+
+def test_a_leader_that_is_refused_a_new_one_leads_to_the_next() -> None:
+    engine = shop(concurrency("one", 1), keep=STANDS_IN)
+    answer(engine, engine.ask(0.0), 0.0)
+    held = engine.ask(2.0, "/other")
+    leader, follower = engine.ask(2.0), engine.ask(2.0)
+    assert (leader.state, follower.state) == (State.REFUSE, State.WAIT)
+    lookup(leader).stands_in = True
+    leader.settle(2.0)
+    held.settle(2.1)
+    follower.resume(2.1)
+    assert follower.state is State.FORWARD
+    follower.settle(2.2)
+
+
 def test_an_heir_that_leaves_before_it_could_lead_leads_to_the_next() -> None:
     engine = shop()
     leader, second, third = [engine.ask(0.0) for _ in range(3)]

@@ -301,10 +301,27 @@ async def test_followers_of_a_shop_that_fails_get_its_last_good_answer(shop: Sto
     async with shop.origin(answering(ok(b"good"))):
         await shop.fetch("GET", "/both/x")
     await asyncio.sleep(0.2)
-    clients = await _asking(shop, "/both/x", 20)
-    for client in clients:
-        assert (await client.read_response()).body == b"good"
-    await _leave(clients)
+    asked = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal asked
+        await peer.read_request()
+        asked += 1
+        await asyncio.sleep(0.3)
+        peer.reset()
+
+    async with shop.origin(script):
+        clients = await _asking(shop, "/both/x", 20)
+        await shop.until_metric(20, "planb_downstream_connections")
+        for client in clients:
+            copy = await client.read_response()
+            assert copy.body == b"good"
+            status = "planb; fwd=stale; detail=upstream_error"
+            assert copy.header("cache-status") == status
+            assert copy.header("proxy-status") == 'planb; details="upstream_error"'
+        await _leave(clients)
+    # They have not asked one after the other.
+    assert asked == 1
     await shop.is_at_rest()
 
 
