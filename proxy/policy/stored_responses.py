@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.policy.request import Request
 from proxy.policy.snapshot import StoreSpec
-from proxy.policy.stored_response import StoredResponse
+from proxy.policy.stored_response import ENTRY_BYTES, StoredResponse
 from proxy.policy.stored_table import StoredTable
 
 KEY_BYTES: Final = 32
@@ -56,8 +56,16 @@ class StoredResponses:
         self.table.put(full, response)
 
     def restore(self, key: bytes, full: bytes, response: StoredResponse) -> None:
-        """The same with one from before a restart: whatever has come since is newer."""
-        if self.table.get(full) is None and self.table.get(key) in (None, response.vary):
+        """The same with one from before a restart, the newest first: whatever has come since, or
+        was restored before it, is newer, and not pushed out.
+        """
+        table = self.table
+        size = response.size + len(full) + (len(key) + ENTRY_BYTES if response.vary else 0)
+        if (
+            table.bytes + size <= table.most_bytes
+            and table.get(full) is None
+            and table.get(key) in (None, response.vary)
+        ):
             self.put(key, full, response)
 
     def drop(self, key: bytes, request: Request) -> bytes:

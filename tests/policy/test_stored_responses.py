@@ -2,7 +2,7 @@
 
 from proxy.policy.request import Request
 from proxy.policy.snapshot import StoreSpec
-from proxy.policy.stored_response import StoredResponse
+from proxy.policy.stored_response import ENTRY_BYTES, StoredResponse
 from proxy.policy.stored_responses import KEY_BYTES, StoredResponses, key_of
 
 KEY = b"key"
@@ -77,3 +77,27 @@ def test_another_size_is_in_force_at_once() -> None:
     stored.keep(KEY, asking(), answer())
     stored.configure(StoreSpec(memory_bytes=0))
     assert stored.find(KEY, asking()) is None
+
+
+def test_of_what_is_restored_the_newest_stays() -> None:
+    size = answer().size + KEY_BYTES
+    stored = StoredResponses(StoreSpec(memory_bytes=20 * size + size // 2))
+    keys = [key_of([b"%d" % number]) for number in range(30)]
+    since = answer()
+    stored.keep(keys[0], asking(), since)
+    for key in keys:
+        stored.restore(key, key, answer())
+    assert stored.find(keys[0], asking()) is since
+    assert [stored.find(key, asking()) is not None for key in keys] == [True] * 20 + [False] * 10
+
+
+def test_the_names_of_what_varies_need_room_too() -> None:
+    varying = answer(b"accept")
+    size = varying.size + 2 * KEY_BYTES + ENTRY_BYTES
+    stored = StoredResponses(StoreSpec(memory_bytes=20 * size + size // 2))
+    keys = [key_of([b"%d" % number]) for number in range(30)]
+    for key in keys:
+        full = stored.full_key(key, asking())
+        stored.restore(key, key_of([full, b"accept"]), varying)
+    assert stored.table.bytes == 20 * size
+    assert len(stored.table) == 40
