@@ -281,12 +281,9 @@ class ExpressExchange:
         self.complete = complete
         # What a GET would have been sent in chunks is announced so to a HEAD, too.
         announced = head.chunked and self.head.method == b"HEAD"
+        chunked, close, date = self._chunked or announced, not self._keep_alive, services.date()
         answer = forward_response_head(
-            head,
-            to_version=(1, 1),
-            chunked=self._chunked or announced,
-            close=not self._keep_alive,
-            date=services.date(),
+            head, to_version=(1, 1), chunked=chunked, close=close, date=date
         )
         answer += self._in_chunks(data) if self._chunked else data
         self._status = head.status

@@ -168,10 +168,15 @@ class Coalescing:
             self._unshared[key] = now + UNSHARED_FOR
             self._end(lookup, None)
 
-    def failed(self, lookup: Lookup, reason: Reason) -> None:
-        """The shop has failed the request that leads, which got the last good answer."""
-        self._flights[lookup.full_key].failed = reason
-        self._end(lookup, None)
+    def end(self, lookup: Lookup, failed: Reason | None) -> None:
+        """The request that leads has ended, before its answer was of use to others. Where the shop
+        `failed` it, and it got the last good answer, so do all.
+        """
+        if failed is None or not lookup.stands_in:
+            self.hand_on(lookup)
+        else:
+            self._flights[lookup.full_key].failed = failed
+            self._end(lookup, None)
 
     def hand_on(self, lookup: Lookup) -> None:
         """The request that leads does so no longer: the next one does, if it may."""

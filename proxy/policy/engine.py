@@ -249,10 +249,7 @@ class Engine(Admission):
         if lookup is not None:
             counters.last_good += lookup.stands_in
             if lookup.leads:
-                if state is FORWARD and lookup.stands_in and reason is not None:
-                    self.coalescing.failed(lookup, reason)
-                else:
-                    self.coalescing.hand_on(lookup)
+                self.coalescing.end(lookup, reason if state is FORWARD else None)
 
     # ------------------------------------------------------------------ limits
 
