@@ -13,6 +13,8 @@ from proxy.rules.thresholds import threshold_problems
 
 Found = Iterator[tuple[tuple[Step, ...], str]]
 
+_EMPTY = "holds nothing, so it is off: write {} for what holds by default"
+
 
 def combination_problems(data: Value) -> Found:
     """Every problem with its path."""
@@ -26,6 +28,10 @@ def combination_problems(data: Value) -> Found:
         yield from _upstream(("upstreams", name), upstream)
     for name, page in section(data, "pages").items():
         yield from _page(("pages", name), page)
+    yield from _empty((), data, "shedding")
+    signals = section(get(data, "shedding"), "signals")
+    for name in signals:
+        yield from _empty(("shedding", "signals"), signals, name)
     yield from threshold_problems(data)
     for index, route in enumerate(entries(data, "routes")):
         yield from _kept(("routes", index), route)
@@ -52,12 +58,19 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
     bounds = get(upstream, "adaptive_concurrency")
+    yield from _empty(steps, upstream, "adaptive_concurrency")
     # As the schema has it, where one is left out.
     least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))
     if isinstance(least, int) and least > (most if isinstance(most, int) else 1000):
         yield (*steps, "adaptive_concurrency", "min"), "is more than max"
     if get(tls, "ca_file") is not None and as_plain(get(tls, "verify")) is False:
         yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
+
+
+def _empty(steps: tuple[Step, ...], holder: Value, key: str) -> Found:
+    """Who writes `shedding:` and no more takes it for on, which only a flood would disprove."""
+    if isinstance(holder, dict) and key in holder and holder[key] is None:
+        yield (*steps, key), _EMPTY
 
 
 def _kept(steps: tuple[Step, ...], route: Value) -> Found:

@@ -138,3 +138,22 @@ def test_a_limit_s_keys_need_each_other_wherever_it_stands(
 def test_what_is_kept_in_vain_is_reported(tmp_path: Path, text: str, expected: str) -> None:
     (line,) = report(write(tmp_path, f"{SHORTEST}{text}\n"))
     assert line.partition(": ")[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("shedding:\n", "2:10: shedding"),
+        ("shedding: {signals: {cpu: , load: {}}}\n", "2:27: shedding.signals.cpu"),
+        (
+            'upstreams: {shop: {url: "http://127.0.0.1:8000", adaptive_concurrency: }}\n',
+            "2:72: upstreams.shop.adaptive_concurrency",
+        ),
+    ],
+)
+def test_what_is_on_by_being_there_must_not_be_empty(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    problems = report(write(tmp_path, f"version: 1\n{text}"))
+    why = "holds nothing, so it is off: write {} for what holds by default"
+    assert f"{expected}: {why}" in problems
