@@ -17,7 +17,7 @@ _ESCAPED_NAME = re.compile(rb"%[^;=%]*=")
 
 # What a value may begin with: a string as RFC 2109 quotes it, or what RFC 6265 section 4.1.1 lets
 # stand unquoted, more or less.
-_COOKIE_VALUE = re.compile(rb'"((?:[^"\\]|\\.)*+)"|([^ \t,]*+)')
+_COOKIE_VALUE = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^ \t,]*+)')
 _BACKSLASHED = re.compile(rb"\\([0-3][0-7][0-7]|.)")
 
 # `str.strip` takes these off, and so do Django and `http.cookies`; the last two are how Latin-1's

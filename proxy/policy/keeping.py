@@ -60,7 +60,7 @@ _USUAL_OPTIONS: Final = frozenset(
 
 # A parameter that all servers read alike: others see `;` as `&` (CVE-2021-23336), `a[]`, ` a` and
 # `a.b` as `a` and `a_b` (PHP), or decode the name.
-_PLAIN_PARAMETER = re.compile(rb"([A-Za-z0-9_-]+)(?:=[^;]*+)?+")
+_PLAIN_PARAMETER = re.compile(rb"([A-Za-z0-9_-]+)(?:=[^;]*+)?")
 
 
 _AS_WORD: Final = bytes(

@@ -7,7 +7,7 @@ from typing import Final
 from proxy.wire.recent import Recent
 
 _AUTHORITY = re.compile(
-    rb"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)"
+    rb"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
     rb"(?::(?P<port>[0-9]{0,5}))?"
 )
 _LONGEST_REMEMBERED = 255

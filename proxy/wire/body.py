@@ -18,12 +18,13 @@ MAX_SIZE_LINE_BYTES = 512
 MAX_EXCESS_BYTES = 16384
 """How far a body's framing may outgrow what its content pays for; see `ChunkedDecoder`."""
 
+_QUOTABLE = rb"[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]*+"
 _EXTENSION = (
     rb"[ \t]*+;[ \t]*+[" + TOKEN + rb"]++"
     rb"(?:[ \t]*+=[ \t]*+(?:[" + TOKEN + rb"]++"
-    rb'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[' + TEXT + rb'])*+"))?+'
+    rb'|"' + _QUOTABLE + rb"(?:\\[" + TEXT + rb"]" + _QUOTABLE + rb')*"))?'
 )
-_STRICT_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:" + _EXTENSION + rb")*+\r\n")
+_STRICT_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:" + _EXTENSION + rb")*\r\n")
 _LENIENT_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*+(?:;[" + TEXT + rb"]*+)?\r?\n")
 _SIZE_PART = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+[ \t]*+(?:;[" + TEXT + rb"]*+)?\r?)?")
 _STRICT_END = re.compile(rb"\r\n")

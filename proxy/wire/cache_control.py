@@ -25,7 +25,9 @@ _DATE = re.compile(
 _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
 
 # A directive: a token, and perhaps a value, which may be quoted and hold commas (section 5.2).
-_DIRECTIVE = re.compile(rb'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*+"|[^,"\s]*))?')
+_DIRECTIVE = re.compile(
+    rb'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("[^"\\]*+(?:\\.[^"\\]*+)*"|[^,"\s]*))?'
+)
 
 # What the shop is told by us, not by the client whose request the key is made of.
 _OURS = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})

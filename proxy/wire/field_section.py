@@ -9,7 +9,7 @@ MAX_FIELDS = 200
 """The most field lines of one section. Browsers send some 20."""
 
 # Possessive quantifiers: a line that does not match is given up without trying shorter pieces.
-_LINES = re.compile(rb"(?:[" + TOKEN + rb"]++:[" + TEXT + rb"]*+\r\n)*+")
+_LINES = re.compile(rb"(?:[" + TOKEN + rb"]++:[" + TEXT + rb"]*+\r\n)*")
 _SPLIT = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
 _NAME_PART = re.compile(rb"[" + TOKEN + rb"]*+")
 _VALUE_PART = re.compile(rb"[" + TEXT + rb"]*+")

@@ -13,16 +13,16 @@ nginx, Apache, Tomcat, Jetty, gunicorn and aiohttp request lines of 4 to 8.
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?]*")
 
 # Nothing to normalise: no empty segment, none that begins with a dot, nothing to decode.
-_PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@\-][A-Za-z0-9_~!$&'()*+,=:@.\-]*+)++")
+_PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@\-][A-Za-z0-9_~!$&'()*+,=:@.\-]*+)+")
 
 # What servers read differently: `;`, backslashes, NUL, empty and dot segments, all the same
 # when encoded.
 _AMBIGUOUS = re.compile(rb"[;\\]|//|/\.\.?(?:/|$)|%(?:2[EFef]|3[Bb]|5[Cc]|00)")
 
 # Parameters, the slashes behind them included: a run of `/;x/;y` is one match.
-_PARAMETERS = re.compile(rb"(?:;[^/]*+/*+)++")
+_PARAMETERS = re.compile(rb"(?:;[^/]*+/*+)+")
 
-_AUTHORITY = re.compile(rb"(?:/|\\|%2[Ff]|%5[Cc]){2,}+[^/\\]*+")
+_AUTHORITY = re.compile(rb"(?:/|\\|%2[Ff]|%5[Cc]){2,}[^/\\]*+")
 
 
 _LONGEST_REMEMBERED_BYTES = 256
