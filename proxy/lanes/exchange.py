@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from time import monotonic
 
 from proxy.lanes.answering import as_request, may_go_on, settle
@@ -268,9 +269,11 @@ class Exchange:
         transport.write(data)
         if not connection.writing_paused:
             return
-        followed: asyncio.Future[None] = self.loop.create_future()
-        if tap is not None and tap.runs_ahead(transport, lambda: _set(followed)):
-            return
+        followed: asyncio.Future[None] | None = None
+        if tap is not None:
+            followed = self.loop.create_future()
+            if tap.runs_ahead(transport, partial(_set, followed)):
+                return
         patience = self.listener.timeouts.send
         if not await drain(connection, self.incoming.writer, patience, unless=followed):
             raise DownstreamStalledError("the client takes nothing")

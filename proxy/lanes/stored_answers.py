@@ -14,7 +14,7 @@ from proxy.wire.stored_answer import COLLAPSED_LINE, hit_line, last_good_lines, 
 SHOP_FAILED = frozenset({500, 502, 503, 504})
 """The shop's own answers in whose place an older one is better (RFC 5861 section 4)."""
 
-SMALL_BODY_BYTES = 65536
+MOST_JOINED_BYTES = 65536
 """A body up to this size goes out in one piece with its head. A larger one is not copied: clients
 that take nothing of it share it."""
 
@@ -75,6 +75,6 @@ def is_failure(lookup: Lookup | None, head: ResponseHead, now: float) -> bool:
 
 
 def _reply(status: int, data: bytes, body: bytes) -> Reply:
-    if len(body) <= SMALL_BODY_BYTES:
+    if len(body) <= MOST_JOINED_BYTES:
         return status, data + body, b""
     return status, data, body
