@@ -161,7 +161,10 @@ class _Surge:
                 _watch(generator, plan.seconds, screen(sys.stdout, plan))
             )
         try:
-            return await generator.run()
+            result = await generator.run()
+            if watching and self._ended_by is None:
+                await watching  # it may owe the last frame
+            return result
         finally:
             self._generator = None
             if watching:
