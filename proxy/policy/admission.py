@@ -149,7 +149,8 @@ class Admission:
             offered, waiting.queued_in = waiting.queued_in, None
             if offered is None:
                 raise AssertionError("who is queued knows where")
-            if waiting.until <= now:
+            # A reload may have made it a shadow, which refuses nobody.
+            if waiting.until <= now and not limiter.spec.shadow:
                 waiter.give_back(now)
                 self._refuse_by(waiter, offered[0], _QUEUE_TIMEOUT, now)
             else:

@@ -122,6 +122,15 @@ def test_nobody_waits_for_what_is_only_a_shadow_now() -> None:
     assert engine.concurrency("places").in_flight == 0
 
 
+def test_a_limit_that_is_only_a_shadow_now_refuses_nobody_for_having_waited() -> None:
+    engine = Guarded(snapshot(concurrency("places", 1, queue=1, timeout=0.2)))
+    engine.ask(0.0)
+    waiter = engine.ask(0.0)
+    late = 0.3  # its timer has not run yet
+    engine.reload(snapshot(concurrency("places", 1, queue=1, shadow=True)), late)
+    assert waiter.state is State.FORWARD
+
+
 def test_a_waiter_keeps_the_answers_it_came_under() -> None:
     engine = Guarded(snapshot(concurrency("places", 1, queue=1, timeout=0.2)))
     engine.ask(0.0)
