@@ -46,9 +46,9 @@ class _Level:
         self.tickets: OrderedDict[object, float] = OrderedDict()
         self.ahead = 0
         self.stand = 0.0
-        self.refused_at = 0.0
+        self.refused_at = -CALM
         self.stood_at = 0.0
-        self.stands_until = 0.0
+        self.stands_until = -CALM
 
 
 class PriorityQueue:
@@ -58,9 +58,11 @@ class PriorityQueue:
     for longer where answers are slow: `PATIENCE`). So as many may wait as are served in it. When
     more come, or one has waited for so long, the queue *stands*: those who have waited for more
     than `TARGET` are refused (`stale`), and then no more let in than are served in half of that.
-    All others are refused at once. Each priority stands by itself, and counts only those ahead of
-    it: a flood of unimportant requests leaves the important ones their burst, and one of these
-    takes the place of the last of those (`surplus`).
+    All others are refused at once. Later, though refusals go on, there is room for as many as are
+    served in the time since then: a burst finds it; where load is still too high it is full at
+    once, and few have begun to wait who are refused after all. Each priority stands by itself, and
+    counts only those ahead of it: a flood of unimportant requests leaves the important ones their
+    burst, and one of these takes the place of the last of those (`surplus`).
 
     Two things differ from CoDel. Its sign that a queue stands, no wait below `TARGET` for an
     `INTERVAL`, is met by chance at four fifths of the capacity, and important requests would be
@@ -92,7 +94,7 @@ class PriorityQueue:
         level = self._levels[priority]
         stands = _stands(level, now)
         interval = _interval(priority, latency)
-        if level.ahead < _room(served_per_second, interval, stands=stands):
+        if level.ahead < _room(level, served_per_second, interval, now):
             return interval
         level.refused_at = self._refused_at = now
         if not stands:
@@ -120,7 +122,7 @@ class PriorityQueue:
             level = self._levels[place]
             if level.tickets:
                 interval = _interval(place, latency)
-                if level.ahead <= _room(served_per_second, interval, stands=_stands(level, now)):
+                if level.ahead <= _room(level, served_per_second, interval, now):
                     return None
                 level.refused_at = self._refused_at = now
                 ticket, _ = level.tickets.popitem(last=True)
@@ -176,12 +178,15 @@ def _interval(priority: int, latency: float) -> float:
     return max(INTERVAL, min(LONGEST_WAIT, PATIENCE * latency))
 
 
-def _room(served_per_second: float, interval: float, *, stands: bool) -> float:
+def _room(level: _Level, served_per_second: float, interval: float, now: float) -> float:
     """How many may wait: one at least, unless it would wait in vain."""
-    in_interval = served_per_second * interval
-    if not stands:
-        return max(1.0, in_interval)
-    return max(1.0, served_per_second * TARGET * 0.5) if in_interval >= 1.0 else 0.0
+    whole = max(1.0, served_per_second * interval)
+    if now - level.refused_at >= CALM:
+        return whole
+    since = now - level.stands_until
+    if since < 0.0 and served_per_second * interval < 1.0:
+        return 0.0
+    return min(whole, max(1.0, served_per_second * max(0.5 * TARGET, since)))
 
 
 def _stands(level: _Level, now: float) -> bool:

@@ -29,6 +29,24 @@ def standing(priority: Priority = LOW, now: float = 0.0) -> PriorityQueue:
     return made
 
 
+def fill(waiting: PriorityQueue, now: float) -> int:
+    """How many find room now, until one is refused."""
+    places = 0
+    while waiting.patience(LOW, RATE, 0.02, now) > 0.0:
+        waiting.push(f"{places}", LOW, now)
+        places += 1
+    return places
+
+
+def have_room(waiting: PriorityQueue, places: int, now: float) -> bool:
+    for number in range(places):
+        if not waiting.patience(LOW, RATE, 0.02, now):
+            drained(waiting)
+            return False
+        waiting.push(number, LOW, now)
+    return True
+
+
 def drained(waiting: PriorityQueue) -> PriorityQueue:
     while waiting.pop() is not None:
         pass
@@ -55,12 +73,7 @@ def test_where_hardly_any_are_served_one_may_wait_until_it_was_in_vain() -> None
 
 
 def test_few_wait_behind_a_queue_that_stands() -> None:
-    waiting = drained(standing())
-    places = 0
-    while waiting.patience(LOW, RATE, 0.02, 0.1) > 0.0:
-        waiting.push(f"{places}", LOW, 0.1)
-        places += 1
-    assert places == 3
+    assert fill(drained(standing()), 0.1) == 3
 
 
 def test_a_queue_stands_when_one_has_waited_in_vain() -> None:
@@ -97,17 +110,20 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
     now, spans = 0.0, []
     for _ in range(4):
         begun = now
-        for number in range(3):
-            waiting.push(number, LOW, now)
-        while waiting.patience(LOW, RATE, 0.02, now) == 0.0:
-            now += CALM / 64
+        while not have_room(waiting, 4, now):
+            now += 0.51 * CALM
         spans.append(round((now - begun) / CALM))
-        number = 3
-        while waiting.patience(LOW, RATE, 0.02, now) > 0.0:
-            waiting.push(number, LOW, now)
-            number += 1
+        fill(waiting, now)
         drained(waiting)
     assert spans == [1, 2, 4, 8]
+
+
+def test_its_room_grows_back_with_time_while_refusals_go_on() -> None:
+    for since, room in ((0.0, 3), (0.01, 10), (0.05, 50), (INTERVAL, 100), (0.5, 100)):
+        waiting = drained(standing())
+        assert fill(waiting, CALM * 0.9) == 3
+        drained(waiting)
+        assert fill(waiting, CALM + since) == pytest.approx(room, abs=1)
 
 
 def test_a_flood_of_the_unimportant_leaves_the_important_their_burst() -> None:

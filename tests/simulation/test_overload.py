@@ -4,6 +4,7 @@ The shop has 20 slots of 20 ms and a queue without end: 1,000 requests a second.
 """
 
 import random
+from statistics import fmean
 
 import pytest
 
@@ -191,10 +192,13 @@ def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_two_seconds() -> None:
 def test_fast_and_slow_routes_together_are_no_sign_of_overload() -> None:
     fast = Kind("/fast", 0.8, lambda _: Answer(0.005))
     slow = Kind("/slow", 0.2, lambda _: Answer(0.08))
-    street = Street(kinds=[fast, slow])
-    assert street.run(5.0, 0.5).refusals == []
-    street.run(10.0, 5.0)
-    assert street.share(7.0, 15.0) >= 0.9
+    shares = []
+    for seed in range(4):
+        street = Street(kinds=[fast, slow], seed=seed)
+        assert street.run(5.0, 0.5).refusals == []
+        street.run(10.0, 5.0)
+        shares.append(street.share(7.0, 15.0))
+    assert fmean(shares) >= 0.9
 
 
 def test_a_mixture_that_changes_is_got_used_to() -> None:
