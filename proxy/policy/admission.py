@@ -7,8 +7,10 @@ from typing import Final
 from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.gate import Gate
 from proxy.policy.gcra import Receipt
 from proxy.policy.guard import LiveLimit
+from proxy.policy.outcome import Outcome
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
@@ -120,6 +122,11 @@ class Admission:
                 self._admit_queue(adaptive, now)
             if not adaptive.has_room():
                 self._queue_for(adaptive, verdict, waiting, now)
+                return
+        for gate in verdict.guard.gates:
+            if (wait := gate.wait_again(now)) > 0.0:
+                verdict.give_back(now)
+                self._refuse_by_gate(verdict, gate, wait, now)
                 return
         _forward(verdict, waiting.wanted, waiting.shadows, now)
 
@@ -249,6 +256,10 @@ class Admission:
         verdict.limit = concurrency.limiter.spec
         return self._refuse(verdict, reason, now)
 
+    def _refuse_by_gate(self, verdict: Verdict, gate: Gate, wait: float, now: float) -> Verdict:
+        verdict.limit, verdict.wait = gate.spec, wait
+        return self._refuse(verdict, gate.reason, now)
+
 
 def charge(
     rates: Sequence[LiveLimit[RateLimiter]], keys: Sequence[bytes], now: float
@@ -274,11 +285,13 @@ def _forward(
         verdict.holds = permits
     if shadows:
         verdict.holds = [*permits, *ask_shadows(shadows, now)]
-    adaptive = verdict.guard.adaptive
-    if adaptive is None:
-        verdict.guard.counters.in_flight += 1
+    guard = verdict.guard
+    if guard.adaptive is None:
+        guard.counters.in_flight += 1
     else:
-        enter_upstream(verdict, adaptive)
+        enter_upstream(verdict, guard.adaptive)
+    if guard.gates:
+        verdict.stamps = [gate.sent(now) for gate in guard.gates]
     verdict.state = FORWARD
     verdict.waited = now - verdict.decided_at
 
@@ -289,3 +302,10 @@ def enter_upstream(verdict: Verdict, adaptive: AdaptiveLimiter) -> None:
     verdict.adaptive = adaptive
     verdict.began_with = adaptive.acquire()
     verdict.guard.counters.in_flight += 1
+
+
+def leave_gates(verdict: Verdict, outcome: Outcome, latency: float, now: float) -> None:
+    """Tells the gates what became of what was sent: see `Gate.ended`."""
+    stamps, verdict.stamps = verdict.stamps, ()
+    for gate, stamp in zip(verdict.guard.gates, stamps, strict=True):
+        gate.ended(stamp, outcome, latency, now)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from proxy.policy.adaptive import AdaptiveLimiter
-from proxy.policy.admission import Admission, Slot, charge, enter_upstream
+from proxy.policy.admission import Admission, Slot, charge, enter_upstream, leave_gates
 from proxy.policy.coalescing import Coalescing
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.keeping import Lookup
+from proxy.policy.outcome import of_answer, of_silence
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
@@ -124,7 +125,7 @@ class Engine(Admission):
     def _ask(
         self, verdict: Verdict, request: Request, now: float, wake: Callable[[], None]
     ) -> Verdict:
-        """Whether the shop may be asked: by its load, and by the limits."""
+        """Whether the shop may be asked: by its load, by the limits, and by what is known of it."""
         guard = verdict.guard
         shedder = self.shedder
         if shedder.active and shedder.sheds(guard, request, now):
@@ -159,6 +160,9 @@ class Engine(Admission):
             slots, start, spread = self._ask_paces(verdict, request, now, spread)
         if verdict.reason is not None:
             return self._refuse(verdict, verdict.reason, now, spread)
+        for gate in guard.gates:
+            if (wait := gate.wait(now)) > 0.0:
+                return self._refuse_by_gate(verdict, gate, wait, now)
         return self._enter(verdict, request, now, keys, slots, start, wake)
 
     def reject(self, listener: str, reason: Reason, now: float) -> Verdict:
@@ -198,6 +202,8 @@ class Engine(Admission):
 
         Called once at most, for a forwarded verdict that is not settled yet.
         """
+        if verdict.stamps:
+            leave_gates(verdict, of_answer(status, verdict.guard.failures), latency, now)
         adaptive, verdict.adaptive = verdict.adaptive, None
         if adaptive is not None:
             adaptive.answered(status, latency, verdict.began_with, now)
@@ -221,6 +227,9 @@ class Engine(Admission):
             verdict.give_back(now)
         elif state is not SERVE:
             raise AssertionError("a verdict settles once")
+        if verdict.stamps:
+            outcome = of_silence(reason, verdict.guard.failures)
+            leave_gates(verdict, outcome, completion.silence, now)
         adaptive = verdict.adaptive
         if adaptive is not None:
             # All is given back before anybody is offered a part of it, and lacks another.
@@ -248,8 +257,7 @@ class Engine(Admission):
         lookup = verdict.lookup
         if lookup is not None:
             counters.last_good += lookup.stands_in
-            if lookup.leads:
-                self.coalescing.end(lookup, reason if state is FORWARD else None)
+            self._end_flight(lookup, reason if state is FORWARD else None)
 
     # ------------------------------------------------------------------ limits
 
@@ -273,6 +281,10 @@ class Engine(Admission):
             start = max(start, now + slot)
             slots.append((pace, key))
         return slots, start, spread
+
+    def _end_flight(self, lookup: Lookup, failed: Reason | None) -> None:
+        if lookup.leads:
+            self.coalescing.end(lookup, failed)
 
     def _unanswered(
         self, verdict: Verdict, adaptive: AdaptiveLimiter, completion: Completion, now: float

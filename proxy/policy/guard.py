@@ -7,13 +7,15 @@ from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import LimitCounters, RouteCounters
+from proxy.policy.gate import Gate
 from proxy.policy.keeping import Keeping
+from proxy.policy.outcome import USUAL_FAILURES
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.priority import Priority
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
-from proxy.policy.snapshot import ConcurrencySpec
+from proxy.policy.snapshot import ConcurrencySpec, FailureSpec
 
 L = TypeVar("L", RateLimiter, PaceLimiter, ConcurrencyLimiter)
 
@@ -65,8 +67,9 @@ AnyLimit = LiveLimit[RateLimiter] | LiveLimit[PaceLimiter] | LiveLimit[Concurren
 class Guard:
     """A route's limits on a listener: those `enforced`, by kind, in their order; and those in
     shadow mode, which are asked only about requests that are forwarded; and what limits all that
-    go to its upstream, if that is `adaptive`. `only_rates`: there are no others but that, and no
-    shadows. `keeping` is what is kept of its answers; None: nothing.
+    go to its upstream, if that is `adaptive`. `gates` are asked after them, in their order, and
+    `failures` is what they are told as one. `only_rates`: there are no others but that, and
+    neither shadows nor gates. `keeping` is what is kept of its answers; None: nothing.
     """
 
     __slots__ = (
@@ -75,6 +78,8 @@ class Guard:
         "concurrencies",
         "counters",
         "enforced",
+        "failures",
+        "gates",
         "keeping",
         "listener",
         "max_body_bytes",
@@ -98,6 +103,8 @@ class Guard:
         priority: Priority,
         adaptive: AdaptiveLimiter | None = None,
         keeping: Keeping | None = None,
+        gates: Sequence[Gate] = (),
+        failures: FailureSpec = USUAL_FAILURES,
     ) -> None:
         self.listener = listener
         self.route = route
@@ -112,7 +119,9 @@ class Guard:
         self.concurrencies = _of_kind(enforced, ConcurrencyLimiter)
         self.shadows = shadows
         self.adaptive = adaptive
-        self.only_rates = not (self.paces or self.concurrencies or self.shadows)
+        self.gates = gates
+        self.failures = failures
+        self.only_rates = not (self.paces or self.concurrencies or self.shadows or self.gates)
 
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.
@@ -132,6 +141,8 @@ class Guard:
             min(lengths, default=None),
             min(self.priority, other.priority),
             self.adaptive,
+            gates=list(dict.fromkeys((*self.gates, *other.gates))),
+            failures=self.failures,
         )
 
 

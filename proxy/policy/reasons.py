@@ -27,6 +27,8 @@ class Reason(StrEnum):
     CONCURRENCY = "concurrency", 503, "connection_limit_reached"
     QUEUE_TIMEOUT = "queue_timeout", 503, "connection_limit_reached"
     SHED = "shed", 503, "destination_unavailable"
+    BREAKER = "breaker_open", 503, "destination_unavailable"
+    THROTTLE = "throttled", 503, "destination_unavailable"
     DRAINING = "draining", 503, "destination_unavailable"
     CONNECTIONS = "connections", 503, "connection_limit_reached"
     # The upstream failed.
@@ -49,6 +51,8 @@ RETRY_LATER = frozenset(
         Reason.CONCURRENCY,
         Reason.QUEUE_TIMEOUT,
         Reason.SHED,
+        Reason.BREAKER,
+        Reason.THROTTLE,
         Reason.DRAINING,
         Reason.CONNECTIONS,
         Reason.UPSTREAM_ERROR,

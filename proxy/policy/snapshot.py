@@ -84,6 +84,26 @@ class AdaptiveSpec:
     most: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class FailureSpec:
+    """What counts as a failure of a callee, besides connections that fail: answers with one of
+    `statuses`, and the lack of one in time if `timeouts`.
+
+    429 and 503 are not among them by themselves: they are refusals, which show load and not that
+    something is broken.
+    """
+
+    statuses: frozenset[int] = frozenset({*range(500, 600)} - {503})
+    timeouts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GateSpec:
+    """What may hold back requests to a callee. `name` is what it is called where that is told."""
+
+    name: str
+
+
 LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
 """The limits that have a name in the rules."""
 

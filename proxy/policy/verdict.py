@@ -13,7 +13,7 @@ from proxy.policy.keeping import Lookup
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import AdaptiveSpec, LimitSpec
+from proxy.policy.snapshot import AdaptiveSpec, GateSpec, LimitSpec
 from proxy.policy.stored_response import StoredResponse
 
 Permit = tuple[LiveLimit[ConcurrencyLimiter], bytes]
@@ -136,7 +136,8 @@ class Verdict:
 
     - `FORWARD`: relay it; no body may be longer than `guard.max_body_bytes`.
     - `REFUSE`: send `guard.answers[reason]`, with `retry_after` in whole seconds if not None.
-      `limit` is the limit that refused, if one did; a rate or pace would admit in `wait` seconds.
+      `limit` is the limit or gate that refused, if one did; unless it is one of concurrency, it
+      would admit in `wait` seconds.
     - `SERVE`: send `lookup.served`, a stored response.
     - `WAIT`: call `Engine.resume` at `wait_until` (monotonic seconds), unless `wake` is called
       before that; after either, look at `state` and `wait_until` again.
@@ -155,6 +156,7 @@ class Verdict:
         "lookup",
         "reason",
         "retry_after",
+        "stamps",
         "state",
         "wait",
         "waited",
@@ -167,7 +169,7 @@ class Verdict:
         self.state = FORWARD
         self.reason: Reason | None = None
         self.retry_after: int | None = None
-        self.limit: LimitSpec | AdaptiveSpec | None = None
+        self.limit: LimitSpec | AdaptiveSpec | GateSpec | None = None
         self.wait = 0.0
         self.waited = 0.0
         # The permits that are to be released.
@@ -175,6 +177,8 @@ class Verdict:
         # Who counts it until the upstream answers, and how many were in flight with it at first.
         self.adaptive: AdaptiveLimiter | None = None
         self.began_with = 0
+        # Of its guard's gates, for what was sent and has not ended.
+        self.stamps: Sequence[int] = ()
         self.waiting: Waiting | None = None
         self.lookup: Lookup | None = None
 

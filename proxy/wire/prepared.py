@@ -3,7 +3,7 @@
 from math import ceil
 
 from proxy.policy.answers import Answer, Form
-from proxy.policy.snapshot import AdaptiveSpec, LimitSpec, PaceSpec, RateSpec
+from proxy.policy.snapshot import AdaptiveSpec, GateSpec, LimitSpec, PaceSpec, RateSpec
 from proxy.wire.answer import render
 from proxy.wire.rate_limit import rate_limit_fields
 
@@ -28,7 +28,7 @@ class PreparedAnswers:
         # their place in memory, and with it their identity, as long as the entry stands.
         self._answers: dict[
             tuple[int, int, int | None, int, int, bool, bool],
-            tuple[bytes, Answer, Form, LimitSpec | AdaptiveSpec | None],
+            tuple[bytes, Answer, Form, LimitSpec | AdaptiveSpec | GateSpec | None],
         ] = {}
 
     def render(
@@ -40,7 +40,7 @@ class PreparedAnswers:
         retry_after: int | None,
         close: bool,
         head_only: bool,
-        limit: LimitSpec | AdaptiveSpec | None = None,
+        limit: LimitSpec | AdaptiveSpec | GateSpec | None = None,
         wait: float = 0.0,
     ) -> bytes:
         """See `proxy.wire.answer.render`. `limit` is the one that refused, if one did: a rate or
@@ -70,7 +70,7 @@ class PreparedAnswers:
         return data
 
 
-def _told(limit: LimitSpec | AdaptiveSpec | None, seconds: int) -> bytes:
+def _told(limit: LimitSpec | AdaptiveSpec | GateSpec | None, seconds: int) -> bytes:
     if isinstance(limit, RateSpec | PaceSpec):
         return rate_limit_fields(limit.name, limit.quota, limit.window, seconds)
     return b""

@@ -12,7 +12,14 @@ from proxy.policy.guard import AnyLimit
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.rules import Rules
-from proxy.policy.snapshot import AdaptiveSpec, ConcurrencySpec, LimitSpec, QueueOrder, Snapshot
+from proxy.policy.snapshot import (
+    AdaptiveSpec,
+    ConcurrencySpec,
+    GateSpec,
+    LimitSpec,
+    QueueOrder,
+    Snapshot,
+)
 from proxy.policy.verdict import Permit, State
 from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
 
@@ -164,7 +171,7 @@ class EngineMachine(RuleBasedStateMachine):
         for call in self.live:
             limit = call.verdict.limit
             if call.state is State.REFUSE and limit is not None:
-                assert not isinstance(limit, AdaptiveSpec)
+                assert not isinstance(limit, AdaptiveSpec | GateSpec)
                 assert not limit.shadow
 
     @invariant()
