@@ -30,6 +30,12 @@ LONGEST_STAND = 32.0
 then twice as long each time that it fills up at once.
 """
 
+REGROWTH = 0.4
+"""Of what is served meanwhile, for so much more there is room in a queue that has stood. So where a
+priority gets that much more than is served, room is full at once, and few have begun to wait who
+are refused after all; a burst finds it.
+"""
+
 _LEVELS = len(Priority)
 
 
@@ -58,11 +64,10 @@ class PriorityQueue:
     for longer where answers are slow: `PATIENCE`). So as many may wait as are served in it. When
     more come, or one has waited for so long, the queue *stands*: those who have waited for more
     than `TARGET` are refused (`stale`), and then no more let in than are served in half of that.
-    All others are refused at once. Later, though refusals go on, there is room for as many as are
-    served in the time since then: a burst finds it; where load is still too high it is full at
-    once, and few have begun to wait who are refused after all. Each priority stands by itself, and
-    counts only those ahead of it: a flood of unimportant requests leaves the important ones their
-    burst, and one of these takes the place of the last of those (`surplus`).
+    All others are refused at once. Later its room grows back (`REGROWTH`), though refusals go on.
+    Each priority stands by itself, and counts only those ahead of it: a flood of unimportant
+    requests leaves the important ones their burst, and one of these takes the place of the last of
+    those (`surplus`).
 
     Two things differ from CoDel. Its sign that a queue stands, no wait below `TARGET` for an
     `INTERVAL`, is met by chance at four fifths of the capacity, and important requests would be
@@ -186,7 +191,7 @@ def _room(level: _Level, served_per_second: float, interval: float, now: float) 
     since = now - level.stands_until
     if since < 0.0 and served_per_second * interval < 1.0:
         return 0.0
-    return min(whole, max(1.0, served_per_second * max(0.5 * TARGET, since)))
+    return min(whole, max(1.0, served_per_second * max(0.5 * TARGET, REGROWTH * since)))
 
 
 def _stands(level: _Level, now: float) -> bool:

@@ -119,7 +119,7 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
 
 
 def test_its_room_grows_back_with_time_while_refusals_go_on() -> None:
-    for since, room in ((0.0, 3), (0.01, 10), (0.05, 50), (INTERVAL, 100), (0.5, 100)):
+    for since, room in ((0.0, 3), (0.05, 20), (0.125, 50), (0.25, 100), (0.5, 100)):
         waiting = drained(standing())
         assert fill(waiting, CALM * 0.9) == 3
         drained(waiting)

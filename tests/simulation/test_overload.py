@@ -43,6 +43,14 @@ def test_far_too_many_leave_the_shop_at_its_capacity(times: float) -> None:
     assert tally.refusal_within(0.99) < 0.005
 
 
+def test_what_rates_leave_is_refused_at_once_as_well() -> None:
+    street = Street(WITH_PRIORITIES, kinds=mixed(0.2, 0.4, 0.25, 0.15))
+    street.run(2.0, 2.5)
+    tally = street.run(3.0)
+    assert street.share(2.0, 5.0) >= 0.95
+    assert tally.refusal_within(0.99) < 0.005
+
+
 def test_without_a_proxy_the_shop_is_lost() -> None:
     street = Street(None)
     street.run(5.0, 2.0)
@@ -178,11 +186,11 @@ def test_a_latency_that_stays_three_times_as_high_is_got_used_to() -> None:
     assert street.sidecars[0].adaptive.algorithm.baseline > 0.045
 
 
-def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_two_seconds() -> None:
+def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_four_seconds() -> None:
     street = Street()
     street.run(2.0, 0.3)
     street.shop.slower = 3.0
-    first = street.run(2.0)
+    first = street.run(4.0)
     assert len(first.refusals) < 0.25 * first.wanted
     assert street.run(5.0).refusals == []
     street.shop.slower = 1.0
