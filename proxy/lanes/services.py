@@ -10,6 +10,7 @@ from proxy.lanes.deadlines import DeadlineWheel
 from proxy.lanes.full_upstream import Upstream
 from proxy.lanes.tap import Taps
 from proxy.policy.engine import Engine
+from proxy.policy.outcome import USUAL_FAILURES
 from proxy.policy.snapshot import ListenerSpec, UpstreamSpec
 from proxy.policy.stored_response import StoredResponse
 from proxy.policy.verdict import Completion, Kind, Verdict
@@ -94,8 +95,14 @@ class Upstreams:
 
 
 def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
-    """What a connection depends on: not how many requests policy lets in flight."""
-    return replace(spec, adaptive_concurrency=None)
+    """What a connection depends on: not which requests policy lets through."""
+    return replace(
+        spec,
+        adaptive_concurrency=None,
+        breaker=None,
+        throttle=None,
+        failures=USUAL_FAILURES,
+    )
 
 
 class Services:

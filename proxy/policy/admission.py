@@ -74,8 +74,8 @@ class Admission:
                 permits.append((concurrency, key))
             wanted = permits
         if (adaptive := guard.adaptive) is not None and at_once:
-            if adaptive.reap(now):
-                self._admit_queue(adaptive, now)
+            if adaptive.reap(now) and self._is_overtaken(verdict, adaptive, now):
+                return verdict
             if not adaptive.has_room():
                 if not adaptive.patience(guard.priority, now):
                     return self._turn_away(verdict, adaptive, now)
@@ -123,12 +123,8 @@ class Admission:
             if not adaptive.has_room():
                 self._queue_for(adaptive, verdict, waiting, now)
                 return
-        for gate in verdict.guard.gates:
-            if (wait := gate.wait_again(now)) > 0.0:
-                verdict.give_back(now)
-                self._refuse_by_gate(verdict, gate, wait, now)
-                return
-        _forward(verdict, waiting.wanted, waiting.shadows, now)
+        if not self._held_back(verdict, now):
+            _forward(verdict, waiting.wanted, waiting.shadows, now)
 
     def _queue(self, verdict: Verdict, waiting: Waiting, lacking: Permit, now: float) -> None:
         concurrency, key = lacking
@@ -255,6 +251,20 @@ class Admission:
         concurrency.counters.refused += 1
         verdict.limit = concurrency.limiter.spec
         return self._refuse(verdict, reason, now)
+
+    def _is_overtaken(self, verdict: Verdict, adaptive: AdaptiveLimiter, now: float) -> bool:
+        """Admits who goes first; whether those were the last that a gate lets through."""
+        self._admit_queue(adaptive, now)
+        return self._held_back(verdict, now)
+
+    def _held_back(self, verdict: Verdict, now: float) -> bool:
+        """Refuses one that its gates had let through, if they do so no longer."""
+        for gate in verdict.guard.gates:
+            if (wait := gate.wait_again(now)) > 0.0:
+                verdict.give_back(now)
+                self._refuse_by_gate(verdict, gate, wait, now)
+                return True
+        return False
 
     def _refuse_by_gate(self, verdict: Verdict, gate: Gate, wait: float, now: float) -> Verdict:
         verdict.limit, verdict.wait = gate.spec, wait

@@ -7,6 +7,7 @@ from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.admission import Admission, Slot, charge, enter_upstream, leave_gates
 from proxy.policy.coalescing import Coalescing
 from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.gates import Gates
 from proxy.policy.keeping import Lookup
 from proxy.policy.outcome import of_answer, of_silence
 from proxy.policy.pace import PaceLimiter
@@ -47,7 +48,7 @@ class Engine(Admission):
         self.draining = False
         self.shedder = Shedder()
         self.coalescing = Coalescing()
-        self.rules = Rules(Snapshot((), {}))
+        self.rules = Rules(Snapshot((), {}), Gates(jitter))
         *_, rules = self.build(snapshot)
         self.swap(rules, now)
 
@@ -69,6 +70,7 @@ class Engine(Admission):
         self.rules = rules
         self.shedder.configure(rules.snapshot, now)
         rules.stored.configure(rules.snapshot.stored)
+        rules.gates.configure(now)
         for name, live in rules.limits.items():
             spec = rules.snapshot.limits[name]
             if live.limiter.spec == spec:

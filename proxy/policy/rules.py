@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters
+from proxy.policy.gates import Gates
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.keeping import Keeping
 from proxy.policy.pace import PaceLimiter
@@ -35,6 +36,7 @@ class Rules:
 
     __slots__ = (
         "adaptive",
+        "gates",
         "guards",
         "limits",
         "listeners",
@@ -45,8 +47,11 @@ class Rules:
         "unmatched",
     )
 
-    def __init__(self, snapshot: Snapshot, stored: StoredResponses | None = None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, gates: Gates, stored: StoredResponses | None = None
+    ) -> None:
         self.snapshot = snapshot
+        self.gates = gates
         self.stored = stored or StoredResponses(snapshot.stored)
         self.table = RouteTable()
         self.listeners = {listener.name: listener for listener in snapshot.listeners}
@@ -74,10 +79,10 @@ def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterat
 
     A limit keeps the state that it has in `old` when its name, kind and `per` stay, and its
     limiter goes by the old spec until it is reconfigured. A route keeps its counters by name, and
-    so does an upstream what it has learnt about its limit. Stored responses stay as long as those
-    rules do by which they are told apart. `jitter` returns a number in [0, 1).
+    so do an upstream's limit and all gates what they have learnt. Stored responses stay as long as
+    those rules do by which they are told apart. `jitter` returns a number in [0, 1).
     """
-    rules = Rules(snapshot, old.stored)
+    rules = Rules(snapshot, Gates(jitter, old.gates), old.stored)
     for count, route in enumerate(snapshot.routes):
         rules.table.add(route)
         if count % BUILD_STEP == 0:
@@ -114,6 +119,7 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
     specs = rules.snapshot.limits
     enforced: list[AnyLimit] = []
     shadows: list[AnyLimit] = []
+    upstream = rules.snapshot.upstreams[listener.upstream]
     for name in dict.fromkeys((*listener.limits, *route.limits)):
         (shadows if specs[name].shadow else enforced).append(rules.limits[name])
     return Guard(
@@ -127,6 +133,8 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
         route.priority,
         rules.adaptive.get(listener.upstream),
         None if route.keep is None else _keeping(rules, listener, route.name, route.keep),
+        rules.gates.before(upstream, route),
+        route.failures or upstream.failures,
     )
 
 

@@ -104,6 +104,40 @@ class GateSpec:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerSpec(GateSpec):
+    """When a circuit breaker opens, for how long, and how it closes.
+
+    It opens when, of at least `min_requests` that ended in the last `window` seconds, `error_ratio`
+    have failed, or `slow_ratio` have taken `slow` seconds or more (None: no matter how slow); or
+    when `consecutive_failures` have failed in a row. It stays so for `open` seconds, for twice as
+    long each time that this was in vain, up to `longest_open`. Then `probes` requests at a time
+    find out whether all is well, and over `recovery` seconds ever more are let through.
+    """
+
+    window: float = 10.0
+    min_requests: int = 20
+    error_ratio: float = 0.5
+    slow: float | None = None
+    slow_ratio: float = 0.6
+    consecutive_failures: int = 20
+    open: float = 5.0
+    longest_open: float = 60.0
+    probes: int = 5
+    recovery: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSpec(GateSpec):
+    """How many more requests than the callee accepts are sent: `ratio` times as many, counted over
+    `window` seconds, once there were `min_requests`.
+    """
+
+    ratio: float = 2.0
+    window: float = 30.0
+    min_requests: int = 20
+
+
 LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
 """The limits that have a name in the rules."""
 
@@ -145,6 +179,8 @@ class RouteSpec:
 
     `path` is the pattern as written: `/items/{item_id}`, `/static/**`. Empty `methods` or
     `hosts` take any; a host may start with `*.`. `limits` are names of `Snapshot.limits`.
+    `breaker` and `throttle` hold back its requests, besides those of its upstream, and `failures`
+    are what both count; None where the upstream's hold.
     """
 
     name: str
@@ -156,6 +192,9 @@ class RouteSpec:
     max_body_bytes: int | None = None
     priority: Priority = Priority.NORMAL
     keep: KeepSpec | None = None
+    breaker: BreakerSpec | None = None
+    throttle: ThrottleSpec | None = None
+    failures: FailureSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +257,8 @@ class TlsSpec:
 class UpstreamSpec:
     """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`.
 
-    `adaptive_concurrency` is None where nothing limits them on their way.
+    `adaptive_concurrency` is None where nothing limits them on their way; `breaker` and `throttle`
+    where nothing that was learnt holds them back, by what `failures` has count.
     """
 
     name: str
@@ -228,6 +268,9 @@ class UpstreamSpec:
     unix_path: str | None = None
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     adaptive_concurrency: AdaptiveSpec | None = None
+    breaker: BreakerSpec | None = None
+    throttle: ThrottleSpec | None = None
+    failures: FailureSpec = FailureSpec()
 
 
 @dataclass(frozen=True, slots=True)

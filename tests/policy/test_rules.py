@@ -1,8 +1,9 @@
+from proxy.policy.gates import Gates
 from proxy.policy.rules import UNMATCHED, Rules, build
 from proxy.policy.snapshot import Snapshot
 from tests.policy.guarded import FRONT, Guarded, rate, request, snapshot
 
-EMPTY = Rules(Snapshot((), {}))
+EMPTY = Rules(Snapshot((), {}), Gates(lambda: 0.0))
 
 
 def built(rules: Snapshot, old: Rules = EMPTY) -> Rules:
