@@ -21,6 +21,7 @@ from proxy.lanes.services import Services, Upstreams
 from proxy.ops import logs
 from proxy.ops.access_log import AccessLog
 from proxy.ops.admin import admin_app
+from proxy.ops.gate_notice import GateNotice
 from proxy.ops.log_output import LogOutput
 from proxy.ops.reload import ApplyError, Reloader
 from proxy.ops.shed_notice import ShedNotice
@@ -45,6 +46,9 @@ SPARE_DESCRIPTORS = 256
 
 LAST_ANSWERS_SECONDS = 1.0
 """How long those that drain in vain may take to read that they do."""
+
+GATE_NOTICE_SECONDS = 0.5
+"""How late the log may tell that a breaker has opened."""
 
 STANDARD_OUTPUT = 1
 
@@ -75,7 +79,11 @@ async def _serve(
     sidecar = _Sidecar(snapshot, output)
     reloader = Reloader(path, environ, snapshot, began, load=load_apart, apply=sidecar.apply)
     await sidecar.start(reloader)
-    beside = (asyncio.create_task(_watch(reloader)), asyncio.create_task(sidecar.sample_load()))
+    beside = (
+        asyncio.create_task(_watch(reloader)),
+        asyncio.create_task(sidecar.sample_load()),
+        asyncio.create_task(sidecar.watch_gates()),
+    )
     try:
         return await sidecar.until_ended(reloader)
     finally:
@@ -107,6 +115,7 @@ class _Sidecar:
         self._readings = Readings(self._services, self._listeners)
         self._sampler = Sampler(self._readings, self._loop)
         self._notice = ShedNotice(self._engine.shedder)
+        self._gate_notice = GateNotice(self._readings)
         self._folder: Folder | None = None
         self._admin: web.AppRunner | None = None
         self._admin_address = ""
@@ -176,6 +185,12 @@ class _Sidecar:
             self._notice.tell()
 
         await self._sampler.run(lambda: self._rules.shedding, take)
+
+    async def watch_gates(self) -> None:
+        """Tells in the log what becomes of breakers, for ever."""
+        while True:
+            await asyncio.sleep(GATE_NOTICE_SECONDS)
+            self._gate_notice.tell()
 
     async def until_ended(self, reloader: Reloader) -> int:
         """Serves until SIGTERM or SIGINT, then drains; the exit code. A second signal exits."""

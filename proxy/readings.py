@@ -7,10 +7,12 @@ from proxy.lanes.listener import Listener
 from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import (
+    BreakerReading,
     LimitReading,
     ListenerReading,
     Phase,
     SnapshotsReading,
+    ThrottleReading,
     UpstreamReading,
 )
 from proxy.policy.concurrency import ConcurrencyLimiter
@@ -122,6 +124,31 @@ class Readings:
                 latency=(adaptive and adaptive.algorithm.latency) or None,
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
             )
+
+    def breakers(self) -> Iterator[BreakerReading]:
+        """See `Stats`."""
+        now = monotonic()
+        for (upstream, route), breaker in self._services.engine.rules.gates.breakers.items():
+            since = breaker.since_at(now)
+            yield BreakerReading(
+                upstream,
+                route,
+                breaker.state_at(now).value,
+                breaker.share_at(now),
+                breaker.opened,
+                breaker.cause,
+                age=now - since if since else None,
+                next_probe=breaker.opens_for(now),
+                probes=breaker.probes_in_flight,
+            )
+
+    def throttles(self) -> Iterator[ThrottleReading]:
+        """See `Stats`."""
+        now = monotonic()
+        for (upstream, route), throttle in self._services.engine.rules.gates.throttles.items():
+            requests, accepts = throttle.counts_at(now)
+            probability = throttle.probability_at(now)
+            yield ThrottleReading(upstream, route, probability, requests, accepts)
 
     def snapshots(self) -> SnapshotsReading:
         """See `Stats`."""

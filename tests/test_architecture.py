@@ -104,6 +104,7 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "proxy.surge.connection": ("tests/surge/test_generator.py", "seen in what it counts"),
     "proxy.rules.section": ("tests/rules/test_schema.py", "what the keys there are made with"),
     "proxy.rules.shedding_schema": ("tests/rules/test_schema.py", "keys, as those there"),
+    "proxy.rules.gates_schema": ("tests/rules/test_schema.py", "keys, as those there"),
     "proxy.wire.errors": ("tests/wire/test_request_head.py", "names, no logic"),
     "proxy.wire.grammar": ("tests/wire/test_field_section.py", "patterns that readers are made of"),
 }

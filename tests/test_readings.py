@@ -6,9 +6,17 @@ import pytest
 
 from proxy.lanes.services import Entry
 from proxy.ops.access_log import AccessLog, AccessRecord
+from proxy.ops.stats import BreakerReading, ThrottleReading
 from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import AdaptiveSpec, KeepSpec, SheddingSpec, UpstreamSpec
+from proxy.policy.snapshot import (
+    AdaptiveSpec,
+    BreakerSpec,
+    KeepSpec,
+    SheddingSpec,
+    ThrottleSpec,
+    UpstreamSpec,
+)
 from proxy.policy.verdict import Completion, Kind
 from proxy.readings import Readings, Recorder
 from proxy.wire.request_head import RequestHead, RequestHeadReader
@@ -60,6 +68,26 @@ def test_an_upstream_s_adaptive_limit_is_shown_with_what_it_has_found_out() -> N
     assert limit.counters.admitted == 2
     (upstream,) = reading.upstreams()
     assert (upstream.latency, upstream.baseline) == (0.03, 0.02)
+
+
+def test_gates_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    breaker = BreakerSpec("shop/breaker", consecutive_failures=2)
+    throttle = ThrottleSpec("shop/throttle", min_requests=2)
+    shop = UpstreamSpec("shop", "::1", 80, breaker=breaker, throttle=throttle)
+    engine = Guarded(replace(snapshot(), upstreams={"shop": shop}))
+    shown = readings(engine)
+    assert list(shown.breakers()) == [BreakerReading("shop", "", "closed", 1.0)]
+    for _ in range(2):
+        call = engine.ask(100.0)
+        engine.engine.answered(call.verdict, 500, 0.1, 100.0)
+        call.settle(100.0, 500)
+    monkeypatch.setattr("proxy.readings.monotonic", lambda: 101.5)
+    assert list(shown.breakers()) == [
+        BreakerReading(
+            *("shop", "", "open", 0.0, 1, "2 requests in a row failed"), age=1.5, next_probe=3.5
+        )
+    ]
+    assert list(shown.throttles()) == [ThrottleReading("shop", "", 2 / 3, 2, 0)]
 
 
 def test_routes_are_shown_with_the_unmatched() -> None:

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from proxy.ops.gate_metrics import gate_families
 from proxy.ops.reload import ReloadState
 from proxy.ops.shed_view import signal_rows
 from proxy.ops.stats import LimitReading, Stats
@@ -127,6 +128,7 @@ class Metrics:
             for few in limits:
                 yield _limit_gauges(name, documentation, few)
         yield from self._shedding()
+        yield from gate_families(self._stats)
         yield from self._connections()
         yield from self._snapshots()
         yield from self._config()

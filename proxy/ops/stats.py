@@ -62,6 +62,42 @@ class UpstreamReading:
     baseline: float | None = None
 
 
+BreakerStateWord = Literal["closed", "open", "probing", "recovering"]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerReading:
+    """One circuit breaker now; `route` is empty where it stands before all requests to `upstream`.
+
+    `opened` counts how often it has opened, `cause` says why it did last. It has been in its
+    `state` for `age` seconds, None if it always was, and lets a `share` of requests through, beside
+    probes. `next_probe` is in so many seconds, 0.0 unless it is open; `probes` are those in flight.
+    """
+
+    upstream: str
+    route: str
+    state: BreakerStateWord
+    share: float
+    opened: int = 0
+    cause: str = ""
+    age: float | None = None
+    next_probe: float = 0.0
+    probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleReading:
+    """One throttle now: it refuses with `probability`, since of so many `requests` in its window
+    only so many were accepted. `route` as above.
+    """
+
+    upstream: str
+    route: str
+    probability: float
+    requests: int
+    accepts: int
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotsReading:
     """Kept answers now: how many there are, what they take, and what they may take, in bytes of
@@ -98,6 +134,12 @@ class Stats(Protocol):
 
     def upstreams(self) -> Iterable[UpstreamReading]:
         """Each upstream."""
+
+    def breakers(self) -> Iterable[BreakerReading]:
+        """Each circuit breaker."""
+
+    def throttles(self) -> Iterable[ThrottleReading]:
+        """Each throttle."""
 
     def snapshots(self) -> SnapshotsReading:
         """Kept answers."""

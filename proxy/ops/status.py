@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from proxy.ops.gate_view import gate_rows
 from proxy.ops.metrics import shown_limits, shown_routes
 from proxy.ops.reload import ReloadState
 from proxy.ops.shed_view import blamed, shed_priorities, signal_rows
@@ -53,6 +54,7 @@ class Status:
             "routes": [_route(*row) for row in shown_routes(used, MOST_ROWS)],
             "limits": [_limit(limit) for limit in shown_limits(self._stats.limits(), MOST_ROWS)],
             "shedding": _shedding(self._stats.shedding(), now),
+            **gate_rows(self._stats),
             "listeners": [asdict(listener) for listener in self._stats.listeners()],
             "upstreams": [asdict(upstream) for upstream in self._stats.upstreams()],
             "snapshots": asdict(self._stats.snapshots()),

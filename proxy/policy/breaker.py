@@ -65,8 +65,8 @@ class Breaker(Gate):
     make an outage of. A client that left (`IGNORED`) counts only if it had waited for `slow` by
     then: the answer would have been slow. Neither holds the place of a probe.
 
-    States change when somebody asks; `state_at` and `share_at` only look. `opened` is how often it
-    has opened, `cause` why it did last, and `since` when it came to its state, 0.0 at first.
+    States change when somebody asks; what ends in `_at` only looks. `opened` is how often it
+    has opened, and `cause` why it did last.
     """
 
     __slots__ = (
@@ -77,19 +77,19 @@ class Breaker(Gate):
         "_probed",
         "_probes",
         "_sequence",
+        "_since",
         "_state",
         "_until",
         "_window",
         "cause",
         "goes_by",
         "opened",
-        "since",
     )
 
     def __init__(self, spec: BreakerSpec, jitter: Callable[[], float]) -> None:
         super().__init__(Reason.BREAKER, spec)
         self.goes_by = spec
-        self.since = 0.0
+        self._since = 0.0
         self.opened = 0
         self.cause = ""
         self._jitter = jitter
@@ -145,6 +145,10 @@ class Breaker(Gate):
             if self._state is RECOVERING:
                 return CLOSED
         return self._state
+
+    def since_at(self, now: float) -> float:
+        """When it came to that state; 0.0 if it was never in another."""
+        return self._since if self.state_at(now) is self._state else self._until
 
     def share_at(self, now: float) -> float:
         """Which share of requests it lets through, probes apart."""
@@ -235,7 +239,7 @@ class Breaker(Gate):
         return self._state
 
     def _open(self, cause: str, now: float) -> None:
-        if self._state is CLOSED and now - self.since >= self._open_time():
+        if self._state is CLOSED and now - self._since >= self._open_time():
             self._in_vain = 0
         until = now + self._open_time() * (1.0 + JITTER * self._jitter())
         self._in_vain += 1
@@ -254,7 +258,7 @@ class Breaker(Gate):
 
     def _enter(self, state: BreakerState, since: float, until: float) -> None:
         self._state = state
-        self.since = since
+        self._since = since
         self._until = until
 
     def reconfigure(self, spec: BreakerSpec, now: float) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 from proxy.rules import addresses, units
 from proxy.rules.document import Value, as_plain, entries, get, section
+from proxy.rules.gates import gate_problems
 from proxy.rules.problems import Step
 from proxy.rules.thresholds import threshold_problems
 
 Found = Iterator[tuple[tuple[Step, ...], str]]
 
+_HOLDING_BACK = ("breaker", "throttle")
 _EMPTY = "holds nothing, so it is off: write {} for what holds by default"
 
 
@@ -26,6 +28,7 @@ def combination_problems(data: Value) -> Found:
                 yield from _limit((owners, index, "limits", place), limit)
     for name, upstream in section(data, "upstreams").items():
         yield from _upstream(("upstreams", name), upstream)
+    yield from gate_problems(data)
     for name, page in section(data, "pages").items():
         yield from _page(("pages", name), page)
     yield from _empty((), data, "shedding")
@@ -34,6 +37,8 @@ def combination_problems(data: Value) -> Found:
         yield from _empty(("shedding", "signals"), signals, name)
     yield from threshold_problems(data)
     for index, route in enumerate(entries(data, "routes")):
+        for key in _HOLDING_BACK:
+            yield from _empty(("routes", index), route, key)
         yield from _kept(("routes", index), route)
     yield from _snapshots(get(data, "snapshots"))
     yield from _admin(get(data, "admin"))
@@ -58,7 +63,8 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
     bounds = get(upstream, "adaptive_concurrency")
-    yield from _empty(steps, upstream, "adaptive_concurrency")
+    for key in ("adaptive_concurrency", *_HOLDING_BACK):
+        yield from _empty(steps, upstream, key)
     # As the schema has it, where one is left out.
     least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))
     if isinstance(least, int) and least > (most if isinstance(most, int) else 1000):

@@ -25,6 +25,7 @@ from proxy.policy.snapshot import (
     UpstreamSpec,
 )
 from proxy.rules.answers import AnswerTable
+from proxy.rules.gates import failures, gate_specs
 from proxy.rules.schema import (
     ConcurrencyLimit,
     InlineConcurrencyLimit,
@@ -78,6 +79,8 @@ def compile_rules(
             max_body_bytes=route.max_body_size,
             priority=Priority[route.priority.upper()],
             keep=_keep(route),
+            failures=None if route.failures is None else failures(route.failures),
+            **gate_specs(route.name, route),
         )
         for route in rules.routes
     )
@@ -245,4 +248,6 @@ def _upstream(
         adaptive_concurrency=(
             None if bounds is None else AdaptiveSpec(f"{name}/adaptive", bounds.min, bounds.max)
         ),
+        failures=failures(upstream.failures),
+        **gate_specs(name, upstream),
     )

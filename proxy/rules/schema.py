@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from proxy.policy.snapshot import QueueOrder
+from proxy.rules.gates_schema import Gated
 from proxy.rules.kept import Cache, SnapshotKey, Snapshots
 from proxy.rules.problems import nearest
 from proxy.rules.section import Section
@@ -251,7 +252,7 @@ class AdaptiveConcurrency(Section):
     max: Whole = _key("The most that it lets in flight.", 1000, ge=1, le=10**6)
 
 
-class Upstream(Section):
+class Upstream(Gated):
     """What a listener guards."""
 
     url: Url = _key("Where it is: http://HOST:PORT, https://HOST:PORT or unix:/PATH.")
@@ -300,7 +301,7 @@ class RouteFallback(Fallback):
     )
 
 
-class Route(Section):
+class Route(Gated):
     """Requests that are treated alike. The first route that matches takes a request."""
 
     name: Name = _key("The route's name in metrics and logs; its counts are kept by it.")

@@ -124,6 +124,14 @@ def ratio(value: object) -> float:
     return percent / 100
 
 
+def positive_ratio(value: object) -> float:
+    """A share of one, more than nothing."""
+    share = ratio(value)
+    if not share:
+        raise ValueError("must be above 0%")
+    return share
+
+
 def _wrong(what: str, value: object, units: tuple[str, ...], examples: str) -> str:
     """The message for a value of the wrong form; a plain number gets its unit suggested."""
     number = "" if isinstance(value, bool | None) else str(value)

@@ -20,6 +20,9 @@ from proxy.rules.problems import shown, suggestion
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 section 5.6.2."""
+_RANGE = re.compile(r"([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?")
+_CALLEE_S_FAULT = frozenset({408, 429})
+"""Of the 4xx those that another try may not get."""
 
 
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
@@ -101,6 +104,23 @@ def _status(value: object) -> int:
     return value
 
 
+def _failure_statuses(value: object) -> tuple[int, int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        ends = value, value
+    elif isinstance(value, str) and (match := _RANGE.fullmatch(value)):
+        ends = int(match[1]), int(match[2] or match[1])
+    else:
+        raise ValueError(f"{shown(value)} is not a status such as 500 or a range such as 500-599")
+    if ends[0] > ends[1]:
+        raise ValueError(f"{shown(value)} starts above its end")
+    # Who asks for what isn't there must not be able to have others refused.
+    if any(not (500 <= each <= 599 or each in _CALLEE_S_FAULT) for each in ends):
+        raise ValueError(f"{shown(value)}: a failure is 408, 429 or one of 500 to 599")
+    if ends[0] != ends[1] and ends[0] < 500:
+        raise ValueError(f"{shown(value)} spans statuses that are the request's own fault")
+    return ends
+
+
 def _language(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"([a-z]{2,3})?", value):
         raise ValueError(f"{shown(value)} is not a primary language tag such as en or zh")
@@ -137,6 +157,9 @@ Rate = Annotated[
 Size = Annotated[int, PlainValidator(units.size), _text(units.SIZE_PATTERN, "64KiB", "10MB")]
 Speed = Annotated[int, PlainValidator(units.speed), _text(units.SPEED_PATTERN, "500B/s")]
 Ratio = Annotated[float, PlainValidator(units.ratio), _text(units.PERCENT_PATTERN, "1%", "100%")]
+PositiveRatio = Annotated[
+    float, PlainValidator(units.positive_ratio), _text(units.PERCENT_PATTERN, "1%", "100%")
+]
 Bind = Annotated[
     addresses.Address,
     PlainValidator(addresses.bind),
@@ -190,6 +213,20 @@ Status = Annotated[
     PlainValidator(_status),
     PLAIN,
     WithJsonSchema({"type": "integer", "minimum": 200, "maximum": 599, "examples": [200, 503]}),
+]
+FailureStatuses = Annotated[
+    tuple[int, int],
+    PlainValidator(_failure_statuses),
+    PLAIN,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 408, "maximum": 599},
+                {"type": "string", "pattern": f"^{_RANGE.pattern}$"},
+            ],
+            "examples": [500, "502-504"],
+        }
+    ),
 ]
 _Language = Annotated[str, PlainValidator(_language), WithJsonSchema({"type": "string"})]
 PageFiles = Annotated[

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from proxy.ops.stats import LimitReading, ListenerReading, Phase, SnapshotsReading, UpstreamReading
+from proxy.ops.stats import (
+    BreakerReading,
+    LimitReading,
+    ListenerReading,
+    Phase,
+    SnapshotsReading,
+    ThrottleReading,
+    UpstreamReading,
+)
 from proxy.policy.counters import RouteCounters
 from proxy.policy.shedder import Shedder
 
@@ -14,6 +22,8 @@ class FakeStats:
     limit_rows: list[LimitReading] = field(default_factory=list)
     listener_rows: list[ListenerReading] = field(default_factory=list)
     upstream_rows: list[UpstreamReading] = field(default_factory=list)
+    breaker_rows: list[BreakerReading] = field(default_factory=list)
+    throttle_rows: list[ThrottleReading] = field(default_factory=list)
     shedder: Shedder | None = None
     kept: SnapshotsReading = field(default_factory=SnapshotsReading)
 
@@ -31,6 +41,12 @@ class FakeStats:
 
     def upstreams(self) -> list[UpstreamReading]:
         return self.upstream_rows
+
+    def breakers(self) -> list[BreakerReading]:
+        return self.breaker_rows
+
+    def throttles(self) -> list[ThrottleReading]:
+        return self.throttle_rows
 
     def snapshots(self) -> SnapshotsReading:
         return self.kept

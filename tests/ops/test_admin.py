@@ -12,7 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from proxy.ops.admin import admin_app
 from proxy.ops.reload import ApplyError, Reloader
-from proxy.ops.stats import SnapshotsReading, UpstreamReading
+from proxy.ops.stats import (
+    BreakerReading,
+    SnapshotsReading,
+    ThrottleReading,
+    UpstreamReading,
+)
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import Snapshot
 from proxy.rules.apart import load_apart
@@ -157,6 +162,24 @@ async def test_the_page_shows_what_is_kept_and_sent_again(admin: Admin, client: 
         await page.until(f"/item\\s+[1-9][0-9]*\\s+[1-9][0-9]*\\s*$/.test({text})")
         heading = "Kept answers: 7, 3.0 of 64 MiB, 2 not written to the folder"
         assert await page.evaluate(f"{text}.includes({heading!r})")
+
+
+async def test_the_page_shows_what_is_held_back(admin: Admin, client: Client) -> None:
+    admin.stats.breaker_rows = [
+        BreakerReading("shop", "", "closed", 1.0),
+        BreakerReading("coupons", "mine", "open", 0.0, 3, "5 of 9 failed", 12.0, 2.0),
+    ]
+    admin.stats.throttle_rows = [ThrottleReading("shop", "", 0.75, 100, 10)]
+    async with Chromium.start() as browser, browser.page() as page:
+        await page.open(str(client.make_url("/")))
+        rows = await page.evaluate(
+            "[...document.querySelectorAll('tr')].map(row => row.innerText.replace(/\\s+/g, ' '))"
+        )
+    assert "shop breaker closed: all let through 0" in rows
+    told = "open, next probes in 2 s (5 of 9 failed)"
+    assert f"mine to coupons breaker {told} 12 s 3" in rows
+    assert any("throttle 25% let through (10 of 100 accepted lately)" in row for row in rows)
+    assert (await json_of(client, "/-/status"))["breakers"][1]["state"] == "open"
 
 
 async def test_the_page_needs_nothing_from_elsewhere_and_its_policy_fits(client: Client) -> None:

@@ -124,8 +124,10 @@ def test_open_it_lets_nobody_through_until_its_time_is_over(lot: float) -> None:
         assert breaking.breaker.wait(now) == pytest.approx(end - now)
         assert breaking.breaker.wait_again(now) == pytest.approx(end - now)
         assert breaking.breaker.opens_for(now) == pytest.approx(end - now)
+        assert breaking.breaker.since_at(now) == 100.0
     assert breaking.admits(end)
     assert breaking.breaker.opens_for(end) == 0.0
+    assert breaking.breaker.since_at(end + 1.0) == end
 
 
 def test_each_time_in_vain_it_stays_open_for_twice_as_long_up_to_the_longest() -> None:
@@ -242,7 +244,7 @@ def test_ever_more_are_let_through_until_it_is_closed() -> None:
     assert not breaking.admits(14.9)
     assert breaking.state(15.0) is BreakerState.CLOSED
     assert breaking.admits(15.0)
-    assert (breaking.breaker.share_at(15.0), breaking.breaker.since) == (1.0, 15.0)
+    assert (breaking.breaker.share_at(15.0), breaking.breaker.since_at(16.0)) == (1.0, 15.0)
 
 
 def test_failures_while_it_recovers_open_it_again(breaking: Breaking) -> None:

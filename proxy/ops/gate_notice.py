@@ -1,0 +1,36 @@
+"""Tells in the log that a circuit breaker has opened, and that it is closed again."""
+
+import logging
+
+from proxy.ops.gate_view import callee
+from proxy.ops.stats import Stats
+
+log = logging.getLogger("planb")
+
+
+class GateNotice:
+    """One line when a breaker opens, and one when it is closed: what it tries in between is told
+    on the status page.
+    """
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        # How often each had opened when it was last seen closed.
+        self._opened: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    def tell(self) -> None:
+        """Looks at all of them. What opened and closed since the last call is told all the same."""
+        opened: dict[str, int] = {}
+        for row in self._stats.breakers():
+            name = callee(row)
+            opened[name] = row.opened
+            if row.opened > self._opened.get(name, 0) and name not in self._told:
+                self._told.add(name)
+                log.warning("the breaker of %s is open: %s", name, row.cause)
+            if row.state == "closed" and name in self._told:
+                self._told.discard(name)
+                log.warning("the breaker of %s is closed again", name)
+        self._opened = opened
+        # Those that new rules have taken away.
+        self._told &= opened.keys()
