@@ -21,6 +21,7 @@ from proxy.policy.snapshot import (
     Snapshot,
 )
 from proxy.policy.verdict import Permit, State
+from tests.policy.gated import ToldGate, put_before
 from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
 
 ROUTES = {
@@ -71,9 +72,10 @@ def rules(draw: st.DrawFn) -> Snapshot:
 class EngineMachine(RuleBasedStateMachine):
     """Requests of four routes that share limits, on one clock, over changing rules."""
 
-    @initialize(first=rules())
-    def start(self, first: Snapshot) -> None:
+    @initialize(first=rules(), gated=st.booleans())
+    def start(self, first: Snapshot, gated: bool) -> None:
         self.now = 100.0
+        self.gates = [ToldGate(), ToldGate()] if gated else []
         self.engine = Guarded(first, self.now)
         self.live: list[Call] = []
         self.settled: list[Call] = []
@@ -82,6 +84,8 @@ class EngineMachine(RuleBasedStateMachine):
 
     def _remember(self) -> None:
         """All limits that ever were, for those that are gone must drain."""
+        if self.gates:
+            put_before(self.engine, *self.gates)
         self.limits |= {id(each): each for each in self.engine.rules.limits.values()}
 
     @rule(
@@ -131,6 +135,20 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.reload(fresh, self.now)
         self._remember()
 
+    @precondition(lambda self: self.gates)
+    @rule(which=st.integers(0, 1), newcomers=seconds, waiters=seconds)
+    def turn_a_gate(self, which: int, newcomers: float, waiters: float) -> None:
+        self.gates[which].closed_for = newcomers
+        self.gates[which].again_for = waiters
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        """The shop answers one that was forwarded, if it has not yet; the end is still to come."""
+        call = data.draw(st.sampled_from(self.live))
+        if call.state is State.FORWARD and call.verdict.stamps:
+            self.engine.engine.answered(call.verdict, 200, 0.1, self.now)
+
     @rule(draining=st.booleans())
     def drain(self, draining: bool) -> None:
         self.engine.engine.draining = draining
@@ -167,12 +185,20 @@ class EngineMachine(RuleBasedStateMachine):
                 assert _queued_in(call) is None
 
     @invariant()
+    def gates_know_of_those_that_are_sent_and_not_answered(self) -> None:
+        for place, gate in enumerate(self.gates):
+            stamps = [each.verdict.stamps[place] for each in self.live if each.verdict.stamps]
+            assert gate.out == set(stamps)
+        for call in self.live:
+            assert call.state is State.FORWARD or not call.verdict.stamps
+
+    @invariant()
     def a_shadow_refuses_nobody(self) -> None:
         for call in self.live:
             limit = call.verdict.limit
             if call.state is State.REFUSE and limit is not None:
-                assert not isinstance(limit, AdaptiveSpec | GateSpec)
-                assert not limit.shadow
+                assert not isinstance(limit, AdaptiveSpec)
+                assert isinstance(limit, GateSpec) or not limit.shadow
 
     @invariant()
     def a_refusal_has_its_reason_and_its_time(self) -> None:
@@ -189,6 +215,8 @@ class EngineMachine(RuleBasedStateMachine):
             return
         for call in [*self.live]:
             call.settle(self.now, status=0 if call.state is State.WAIT else 200)
+        for gate in self.gates:
+            assert not gate.out
         for limit in self.limits.values():
             if isinstance(limit.limiter, ConcurrencyLimiter):
                 assert (limit.limiter.in_flight, limit.limiter.waiting) == (0, 0)
