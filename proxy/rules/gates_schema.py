@@ -76,7 +76,7 @@ class Throttle(Section):
         2,
     )
     window: PositiveDuration = _key(
-        "How far back it looks. When all was refused it takes two to four times as long to let all "
+        "How far back it looks. When all was refused it takes one to four times as long to let all "
         "through again.",
         "30s",
     )

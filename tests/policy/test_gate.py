@@ -10,6 +10,9 @@ from proxy.policy.snapshot import AdaptiveSpec, LimitSpec
 from proxy.policy.verdict import Completion, State
 from tests.policy.gated import ToldGate, put_before
 from tests.policy.guarded import Guarded, concurrency, pace, rate, snapshot
+from tests.support.build import interpreted_only
+
+pytestmark = interpreted_only
 
 
 def gated(gate: ToldGate, *limits: LimitSpec) -> Guarded:

@@ -35,6 +35,7 @@ from proxy.rules.units import Rate
         (units.size, "1GiB", 2**30),
         (units.speed, "500B/s", 500),
         (units.speed, "1MiB/s", 2**20),
+        (units.positive_ratio, "0.5%", 0.005),
         (units.ratio, "1%", 0.01),
         (units.ratio, "12.5%", 0.125),
         (units.ratio, "100%", 1.0),
