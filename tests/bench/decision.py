@@ -22,6 +22,7 @@ from proxy.policy.snapshot import (
     RateSpec,
     RouteSpec,
     Snapshot,
+    UpstreamSpec,
 )
 from proxy.policy.verdict import Completion, State
 from tests.bench.machine import table
@@ -116,7 +117,8 @@ def _rules(limits_of: LimitsOf, rate: float) -> Snapshot:
         path = f"/r{number}/{{item}}/**"
         routes.append(RouteSpec(path, path, frozenset({"GET"}), limits=tuple(own), answers=answers))
     listeners = (ListenerSpec(LISTENER, "::1", 1, "shop"),)
-    return Snapshot(listeners, {}, tuple(routes), limits, answers)
+    upstreams = {"shop": UpstreamSpec("shop", "::1", 2)}
+    return Snapshot(listeners, upstreams, tuple(routes), limits, answers)
 
 
 class _Visitor:
