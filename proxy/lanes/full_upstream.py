@@ -21,6 +21,7 @@ from yarl import URL
 
 from proxy.lanes.errors import ServerFailedError, UpstreamError
 from proxy.lanes.flow import drain
+from proxy.lanes.forbidden_addresses import GuardedResolver
 from proxy.lanes.response_feed import ResponseFeed
 from proxy.lanes.resting_links import RestingLinks
 from proxy.policy.counters import UpstreamCounters
@@ -139,7 +140,10 @@ class Upstream:
             aiohttp.UnixConnector(spec.unix_path, limit=0, keepalive_timeout=spec.timeouts.idle)
             if spec.unix_path
             else aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=spec.timeouts.idle, ssl=context or False
+                limit=0,
+                keepalive_timeout=spec.timeouts.idle,
+                ssl=context or False,
+                resolver=GuardedResolver(aiohttp.ThreadedResolver(loop)),
             )
         )
         scheme = "https" if spec.tls else "http"
