@@ -91,13 +91,19 @@ class Readings:
         """See `Traffic`."""
         rules = self._services.engine.rules
         worst = dict.fromkeys(rules.snapshot.upstreams, 0.0)
-        for listener in rules.listeners.values():
-            upstream = listener.upstream
-            for name in listener.limits:
-                limiter = rules.limits[name].limiter
-                if isinstance(limiter, ConcurrencyLimiter) and limiter.spec.per is None:
-                    waiting = limiter.waiting / limiter.spec.concurrency
-                    worst[upstream] = max(worst[upstream], waiting)
+        before = [
+            (listener.upstream, name)
+            for listener in rules.listeners.values()
+            if not listener.outbound
+            for name in listener.limits
+        ]
+        upstreams = rules.snapshot.upstreams.values()
+        before += [(each.name, each.pool.name) for each in upstreams if each.pool is not None]
+        for upstream, name in before:
+            limiter = rules.limits[name].limiter
+            if isinstance(limiter, ConcurrencyLimiter) and limiter.spec.per is None:
+                waiting = limiter.waiting / limiter.spec.concurrency
+                worst[upstream] = max(worst[upstream], waiting)
         for upstream, adaptive in rules.adaptive.items():
             waiting = adaptive.queue.waiting / adaptive.algorithm.places
             worst[upstream] = max(worst[upstream], waiting)

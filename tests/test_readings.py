@@ -13,6 +13,7 @@ from proxy.policy.snapshot import (
     AdaptiveSpec,
     BreakerSpec,
     KeepSpec,
+    ListenerSpec,
     SheddingSpec,
     ThrottleSpec,
     UpstreamSpec,
@@ -20,7 +21,7 @@ from proxy.policy.snapshot import (
 from proxy.policy.verdict import Completion, Kind
 from proxy.readings import Readings, Recorder
 from proxy.wire.request_head import RequestHead, RequestHeadReader
-from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, snapshot
+from tests.policy.guarded import CLIENT, Call, Guarded, concurrency, pace, rate, request, snapshot
 from tests.policy.kept import answer, lookup, shop
 
 
@@ -139,6 +140,21 @@ def test_one_upstream_s_queue_is_no_other_s() -> None:
     for _ in range(3):
         engine.ask(0.0)
     assert readings(engine).queueing() == {"shop": 0.5, "coupons": 0.0}
+
+
+def test_a_pool_s_queue_is_its_upstream_s_and_an_outbound_listener_s_is_nobody_s() -> None:
+    """An app that waits for what it calls is no reason to refuse its clients."""
+    pool, calls = concurrency("coupons/pool", 2, queue=8), concurrency("calls", 1, queue=8)
+    made = snapshot(pool, calls, routes={})
+    listener = ListenerSpec("calls", "::1", 1, "coupons", limits=("calls",), outbound=True)
+    coupons = UpstreamSpec("coupons", "::1", 80, pool=pool)
+    upstreams = {**made.upstreams, "coupons": coupons}
+    listeners = (*made.listeners, listener, replace(listener, name="more", limits=()))
+    engine = Guarded(replace(made, listeners=listeners, upstreams=upstreams))
+    for way in ("calls", "calls", "more", "more"):
+        engine.engine.decide(way, request(), 0.0, lambda: None)
+    assert engine.concurrency("calls").waiting == 1
+    assert readings(engine).queueing() == {"shop": 0.0, "coupons": 0.5}
 
 
 def test_shedding_is_shown_where_there_is_any() -> None:

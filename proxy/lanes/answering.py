@@ -1,11 +1,16 @@
 """What is asked about a request, and what is said when it is refused: the same on every lane."""
 
+from collections.abc import Callable
+
 from proxy.lanes.services import Entry, Services
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
+from proxy.policy.rules import way_to
+from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import REFUSE, Completion, Kind, Verdict
 from proxy.wire.authority import host_name
 from proxy.wire.negotiation import choose_form
+from proxy.wire.outbound import upstream_asked_for
 from proxy.wire.request_head import RequestHead
 from proxy.wire.target import read_target
 
@@ -36,6 +41,25 @@ def as_request(head: RequestHead, client: str) -> Request:
         other_paths=other_paths,
         target=head.target,
     )
+
+
+def judge(
+    services: Services,
+    listener: ListenerSpec,
+    head: RequestHead,
+    client: str,
+    now: float,
+    wake: Callable[[], None],
+) -> Verdict:
+    """The engine's verdict on a request that came in on `listener`; see `Engine.decide`."""
+    engine = services.engine
+    way = listener.name
+    if listener.outbound:
+        upstream = upstream_asked_for(head.target, listener.upstream, listener.hosts)
+        if not upstream:
+            return engine.reject(way, Reason.HOST_NOT_ALLOWED, now)
+        way = way_to(listener, upstream)
+    return engine.decide(way, as_request(head, client), now, wake)
 
 
 def may_go_on(

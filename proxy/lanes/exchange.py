@@ -5,7 +5,7 @@ import logging
 from functools import partial
 from time import monotonic
 
-from proxy.lanes.answering import as_request, may_go_on, settle
+from proxy.lanes.answering import judge, may_go_on, settle
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
@@ -165,8 +165,7 @@ class Exchange:
         if isinstance(broken, TravelError):
             self.detail = str(broken)
             return engine.reject(listener.name, broken.reason, now)
-        request = as_request(head, client_key(self.client))
-        return engine.decide(listener.name, request, now, self._wake)
+        return judge(self.services, listener, head, client_key(self.client), now, self._wake)
 
     def _wake(self) -> None:
         if self._woken is not None:

@@ -6,7 +6,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from proxy.lanes.answering import as_request, may_go_on, own_answer, settle
+from proxy.lanes.answering import judge, may_go_on, own_answer, settle
 from proxy.lanes.byte_queue import HIGH_WATER_BYTES
 from proxy.lanes.client import Client
 from proxy.lanes.deadlines import Deadline
@@ -249,8 +249,7 @@ class ExpressConnection:
         now = monotonic()
         client = self.client
         client.read(listener, head)
-        request = as_request(head, client.key)
-        verdict = self.services.engine.decide(listener.name, request, now, self._woken)
+        verdict = judge(self.services, listener, head, client.key, now, self._woken)
         if verdict.state is not REFUSE or verdict.lookup is not None:
             self._begin_exchange(head, verdict, now, rest)
             return False

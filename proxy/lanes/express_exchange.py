@@ -10,13 +10,14 @@ from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, 
 from proxy.lanes.express_upload import Upload
 from proxy.lanes.express_upstream import UpstreamLink, connected
 from proxy.lanes.full_upstream import Upstream
+from proxy.lanes.outgoing import head_to_send, upstream_for
 from proxy.lanes.stored_answers import in_place, is_failure
 from proxy.lanes.tap import Tap, tap_on
 from proxy.policy.reasons import Reason
 from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Completion, Verdict
 from proxy.wire.body import encode_chunk, last_chunk
 from proxy.wire.errors import BadResponse
-from proxy.wire.fields import forward_request_head, forward_response_head, trailer_fields
+from proxy.wire.fields import forward_response_head, trailer_fields
 from proxy.wire.request_head import RequestHead
 from proxy.wire.response_head import Framing, ResponseHead
 
@@ -168,11 +169,12 @@ class ExpressExchange:
 
     def _forward(self) -> None:
         self._own = monotonic() - self._received_at - self._verdict.waited
-        services = self._services
-        # Of the rules of now: those of the request's arrival may name one that is gone.
-        upstream = self._upstream = services.upstreams[
-            services.listener(self._downstream.listener).upstream
-        ]
+        try:
+            upstream = upstream_for(self._services, self._downstream.rules(), self.head)
+        except TravelError as error:
+            self.fail(error)
+            return
+        self._upstream = upstream
         link = upstream.resting.take()
         if link is None:
             self._connecting = self._downstream.loop.create_task(self._connect(upstream))
@@ -196,11 +198,9 @@ class ExpressExchange:
     def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
         begun = monotonic()
         self._link = link
-        client, host = self._downstream.client, upstream.authority
-        lookup = self._verdict.lookup
-        whole = lookup is not None and lookup.whole
-        data = forward_request_head(
-            self.head, peer=client.peer, trusted=client.trusted, host=host, whole=whole
+        client, listener = self._downstream.client, self._downstream.rules()
+        data = head_to_send(
+            listener, upstream, self._verdict, self.head, client.peer, client.trusted
         )
         upload = self._upload
         if upload is not None:

@@ -27,6 +27,7 @@ from proxy.lanes.resting_links import RestingLinks
 from proxy.policy.counters import UpstreamCounters
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import TlsSpec, UpstreamSpec
+from proxy.wire.authority import named
 from proxy.wire.response_head import ResponseHead
 
 LONGEST_FLUSH = 5.0
@@ -122,7 +123,7 @@ class Upstream:
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
         # What a request without a Host is taken to ask for.
-        self.authority = f"{spec.host}:{spec.port}".encode("latin-1")
+        self.authority = named(spec.host, spec.port, tls=spec.tls is not None)
         self.taken = 0
         self.connects = 0
         self.counters = UpstreamCounters()
@@ -130,12 +131,13 @@ class Upstream:
         self.failures = dict.fromkeys((Reason.UPSTREAM_ERROR, Reason.UPSTREAM_TIMEOUT), 0)
         self._loop = loop
         self._users = 0
+        self._most = None if spec.pool is None else spec.pool.concurrency
         self._retired = False
         self._closing: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
         context = tls_context(spec.tls)
-        # limit=0: how many go upstream at once is policy's business.
+        # limit=0: how many go upstream at once is policy's business, `pool` included.
         self._connector: aiohttp.BaseConnector = (
             aiohttp.UnixConnector(spec.unix_path, limit=0, keepalive_timeout=spec.timeouts.idle)
             if spec.unix_path
@@ -179,6 +181,7 @@ class Upstream:
         """
         # Counted before there is one, so that a reload does not close the pool meanwhile.
         self._users += 1
+        self._make_room()
         try:
             connection = UpstreamConnection(self, await self._connect(), self._loop)
         except BaseException:
@@ -186,6 +189,23 @@ class Upstream:
             raise
         self.taken += 1
         return connection
+
+    def limit_connections(self, most: int | None) -> None:
+        """So many connections may be open from now on, resting ones included; None: any number.
+
+        That no more carry an exchange is policy's business: a limit of `most` requests in flight.
+        Those over a lower limit that aiohttp's pool holds are used up first, or time out.
+        """
+        self._most = most
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Closes connections that rest, the longest unused first, where they and those in use
+        would be too many. What aiohttp's pool holds, it gives before it opens another.
+        """
+        if self._most is not None:
+            while self._users > self._most and self.resting.close_oldest():
+                pass
 
     async def _connect(self) -> Connection:
         while True:

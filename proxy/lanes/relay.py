@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.full_upstream import UpstreamConnection
+from proxy.lanes.outgoing import head_to_send, upstream_for
 from proxy.lanes.response_feed import ResponseFeed
 from proxy.lanes.stored_answers import is_failure
 from proxy.lanes.tap import Tap, tap_on
@@ -15,7 +16,6 @@ from proxy.policy.reasons import Reason
 from proxy.policy.verdict import Verdict
 from proxy.wire.body import encode_chunk, last_chunk
 from proxy.wire.fields import (
-    forward_request_head,
     forward_response_head,
     passable_upgrade,
     sent_chunked,
@@ -43,9 +43,8 @@ class Relay:
         self._most = verdict.guard.max_body_bytes
         self._lookup = verdict.lookup
         self._loop = exchange.loop
-        # Of the rules of now: those of the request's arrival may name one that is gone.
-        services = exchange.services
-        self._upstream = services.upstreams[services.listener(exchange.listener.name).upstream]
+        self._listener = exchange.services.listener(exchange.listener.name)
+        self._upstream = upstream_for(exchange.services, self._listener, head)
         self._timeouts = self._upstream.spec.timeouts
         self._sent = False
         self._sent_at = 0.0
@@ -103,12 +102,9 @@ class Relay:
         """Sends the request, or begins to, and returns the response's final head."""
         begun = monotonic()
         exchange, body = self._exchange, self._incoming.body
-        data = forward_request_head(
-            self._head,
-            peer=exchange.peer,
-            trusted=exchange.trusted,
-            host=self._upstream.authority,
-            whole=self._lookup is not None and self._lookup.whole,
+        peer, trusted = exchange.peer, exchange.trusted
+        data = head_to_send(
+            self._listener, self._upstream, self._verdict, self._head, peer, trusted
         )
         complete = body.is_eof() and not self._head.chunked
         if complete:

@@ -41,6 +41,14 @@ class RestingLinks:
         """`link`, which may rest, is to be closed."""
         self._links.pop(link, None)
 
+    def close_oldest(self) -> bool:
+        """Closes the one that has rested longest; False if none does."""
+        for link in self._links:
+            del self._links[link]
+            link.close()
+            return True
+        return False
+
     def close(self) -> None:
         """Closes all, and keeps no more."""
         self.closed = True

@@ -83,6 +83,7 @@ class Upstreams:
             old = self._by_name.get(spec.name)
             keeps = old is not None and _without_policy(old.spec) == _without_policy(spec)
             new[spec.name] = old if old is not None and keeps else Upstream(spec, self.loop)
+            new[spec.name].limit_connections(None if spec.pool is None else spec.pool.concurrency)
         for name, upstream in self._by_name.items():
             if new.get(name) is not upstream:
                 upstream.retire()
@@ -99,6 +100,7 @@ def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
     return replace(
         spec,
         adaptive_concurrency=None,
+        pool=None,
         breaker=None,
         throttle=None,
         failures=USUAL_FAILURES,

@@ -92,10 +92,9 @@ class Engine(Admission):
 
     # --------------------------------------------------------------- requests
 
-    def decide(
-        self, listener: str, request: Request, now: float, wake: Callable[[], None]
-    ) -> Verdict:
-        """What is to be done with `request`, which came in on `listener`.
+    def decide(self, way: str, request: Request, now: float, wake: Callable[[], None]) -> Verdict:
+        """What is to be done with `request`. `way` is the name of the listener that it came in on;
+        or, if that has several upstreams, what `proxy.policy.rules.way_to` calls it.
 
         The route is that of its `path`; the limits of what routes its `other_paths` have hold too.
         A response that is stored and fresh is served, and takes nothing. Else every limit is asked
@@ -103,14 +102,14 @@ class Engine(Admission):
         verdict's `state` or `wait_until` changes: from within another call.
         """
         rules = self.rules
-        found = rules.table.find(request.method, request.host, request.path)
+        found = rules.tables[way].find(request.method, request.host, request.path)
         if found is None:
-            guard, request.parameters = rules.unmatched[listener], NO_PARAMETERS
+            guard, request.parameters = rules.unmatched[way], NO_PARAMETERS
         else:
             place, request.parameters = found
-            guard = rules.guards[listener][place]
+            guard = rules.guards[way][place]
         if request.other_paths:
-            guard = rules.with_other_readings(guard, request)
+            guard = rules.with_other_readings(guard, way, request)
         verdict = Verdict(guard, now)
         lookup: Lookup | None = None
         if guard.keeping is not None:

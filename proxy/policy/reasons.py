@@ -40,6 +40,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body_too_large", 413, "http_request_error"
     HEAD_TOO_LARGE = "head_too_large", 431, "http_request_error"
     NOT_IMPLEMENTED = "not_implemented", 501, "http_request_denied"
+    HOST_NOT_ALLOWED = "host_not_allowed", 403, "http_request_denied"
     # Plan B itself is at fault.
     INTERNAL = "internal", 500, "proxy_internal_error"
 
@@ -68,6 +69,9 @@ REQUEST_AT_FAULT = frozenset(
         Reason.BODY_TOO_LARGE,
         Reason.HEAD_TOO_LARGE,
         Reason.NOT_IMPLEMENTED,
+        Reason.HOST_NOT_ALLOWED,
     }
 )
-"""The reasons after which the connection is closed: its framing can't be trusted any more."""
+"""The reasons that pass by no waiting. The connection is closed after them: its framing can't be
+trusted any more, or whoever is at its end asks for what nobody should.
+"""

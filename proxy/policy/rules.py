@@ -8,6 +8,7 @@ from proxy.policy.counters import RouteCounters
 from proxy.policy.gates import Gates
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.keeping import Keeping
+from proxy.policy.outcome import USUAL_FAILURES
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.request import Request
@@ -21,6 +22,7 @@ from proxy.policy.snapshot import (
     RateSpec,
     RouteSpec,
     Snapshot,
+    UpstreamSpec,
 )
 from proxy.policy.stored_responses import StoredResponses
 
@@ -32,7 +34,11 @@ BUILD_STEP = 20
 
 
 class Rules:
-    """A snapshot and what was built for it: replaced as a whole, never changed."""
+    """A snapshot and what was built for it: replaced as a whole, never changed.
+
+    `tables`, `guards` for each of their routes, and those for the `unmatched` are by way: see
+    `way_to`.
+    """
 
     __slots__ = (
         "adaptive",
@@ -43,7 +49,7 @@ class Rules:
         "routes",
         "snapshot",
         "stored",
-        "table",
+        "tables",
         "unmatched",
     )
 
@@ -53,7 +59,7 @@ class Rules:
         self.snapshot = snapshot
         self.gates = gates
         self.stored = stored or StoredResponses(snapshot.stored)
-        self.table = RouteTable()
+        self.tables: dict[str, RouteTable] = {}
         self.listeners = {listener.name: listener for listener in snapshot.listeners}
         self.limits: dict[str, AnyLimit] = {}
         self.adaptive: dict[str, AdaptiveLimiter] = {}
@@ -61,15 +67,15 @@ class Rules:
         self.guards: dict[str, list[Guard]] = {}
         self.unmatched: dict[str, Guard] = {}
 
-    def with_other_readings(self, guard: Guard, request: Request) -> Guard:
+    def with_other_readings(self, guard: Guard, way: str, request: Request) -> Guard:
         """`guard` with what holds for `other_paths` of `request`; their parameters are added."""
         for path in request.other_paths:
-            found = self.table.find(request.method, request.host, path)
+            found = self.tables[way].find(request.method, request.host, path)
             if found is None:
-                guard = guard.with_limits_of(self.unmatched[guard.listener])
+                guard = guard.with_limits_of(self.unmatched[way])
             else:
                 place, parameters = found
-                guard = guard.with_limits_of(self.guards[guard.listener][place])
+                guard = guard.with_limits_of(self.guards[way][place])
                 request.parameters = {**parameters, **request.parameters}
         return guard
 
@@ -83,10 +89,6 @@ def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterat
     those rules do by which they are told apart. `jitter` returns a number in [0, 1).
     """
     rules = Rules(snapshot, Gates(jitter, old.gates), old.stored)
-    for count, route in enumerate(snapshot.routes):
-        rules.table.add(route)
-        if count % BUILD_STEP == 0:
-            yield rules
     for count, (name, spec) in enumerate(snapshot.limits.items()):
         live = old.limits.get(name)
         if live is None or not _keeps_state(live.limiter.spec, spec):
@@ -102,25 +104,59 @@ def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterat
         rules.routes[name] = old.routes.get(name) or RouteCounters()
         if count % BUILD_STEP == 0:
             yield rules
-    unmatched = RouteSpec(UNMATCHED, "/**", answers=snapshot.answers)
-    for listener in snapshot.listeners:
-        rules.unmatched[listener.name] = _guard(rules, listener, unmatched)
-        guards = rules.guards[listener.name] = []
-        for count, route in enumerate(snapshot.routes):
-            guards.append(_guard(rules, listener, route))
-            if count % BUILD_STEP == 0:
-                yield rules
+    yield from _ways(rules)
     yield rules
 
 
-def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
-    """What holds for `route` on `listener`, whose own limits come first."""
+def _ways(rules: Rules) -> Iterator[Rules]:
+    """Finds out what holds on each way, in steps."""
+    snapshot = rules.snapshot
+    unmatched = RouteSpec(UNMATCHED, "/**", answers=snapshot.answers)
+    # Listeners on which the same routes hold share a table.
+    tables: dict[tuple[int, ...], RouteTable] = {}
+    for listener in snapshot.listeners:
+        places = tuple(
+            place
+            for place, route in enumerate(snapshot.routes)
+            if not route.listeners or listener.name in route.listeners
+        )
+        table = tables.get(places)
+        if table is None:
+            table = tables[places] = RouteTable()
+            for count, place in enumerate(places):
+                table.add(snapshot.routes[place])
+                if count % BUILD_STEP == 0:
+                    yield rules
+        for upstream in dict.fromkeys((listener.upstream, *listener.hosts.values())):
+            way = way_to(listener, upstream)
+            rules.tables[way] = table
+            rules.unmatched[way] = _guard(rules, listener, upstream, unmatched)
+            guards = rules.guards[way] = []
+            for count, place in enumerate(places if upstream else ()):
+                guards.append(_guard(rules, listener, upstream, snapshot.routes[place]))
+                if count % BUILD_STEP == 0:
+                    yield rules
+
+
+def way_to(listener: ListenerSpec, upstream: str) -> str:
+    """What requests are known by that come in at `listener` and go to `upstream`: the listener's
+    name, or, to another than its own upstream, no name that a listener could have.
+    """
+    return listener.name if upstream == listener.upstream else f"{listener.name}>{upstream}"
+
+
+def _guard(rules: Rules, listener: ListenerSpec, upstream: str, route: RouteSpec) -> Guard:
+    """What holds for `route` on `listener` to `upstream`; the listener's own limits come first.
+
+    Where it has no upstream of its own, and `upstream` is empty, all are refused.
+    """
     # What is shadow is read from the new rules: a limiter has its old spec until the swap.
     specs = rules.snapshot.limits
+    target = rules.snapshot.upstreams.get(upstream)
+    pool = () if target is None or target.pool is None else (target.pool.name,)
     enforced: list[AnyLimit] = []
     shadows: list[AnyLimit] = []
-    upstream = rules.snapshot.upstreams[listener.upstream]
-    for name in dict.fromkeys((*listener.limits, *route.limits)):
+    for name in dict.fromkeys((*listener.limits, *route.limits, *pool)):
         (shadows if specs[name].shadow else enforced).append(rules.limits[name])
     return Guard(
         listener.name,
@@ -131,17 +167,20 @@ def _guard(rules: Rules, listener: ListenerSpec, route: RouteSpec) -> Guard:
         route.answers,
         listener.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes,
         route.priority,
-        rules.adaptive.get(listener.upstream),
-        None if route.keep is None else _keeping(rules, listener, route.name, route.keep),
-        rules.gates.before(upstream, route),
-        route.failures or upstream.failures,
+        rules.adaptive.get(upstream),
+        None
+        if route.keep is None or target is None
+        else _keeping(rules, listener.name, target, route.name, route.keep),
+        () if target is None else rules.gates.before(target, route),
+        route.failures or (USUAL_FAILURES if target is None else target.failures),
     )
 
 
-def _keeping(rules: Rules, listener: ListenerSpec, route: str, spec: KeepSpec) -> Keeping:
-    upstream = rules.snapshot.upstreams[listener.upstream]
+def _keeping(
+    rules: Rules, listener: str, upstream: UpstreamSpec, route: str, spec: KeepSpec
+) -> Keeping:
     origin = (
-        *(listener.name, route, upstream.name, str(upstream.tls is not None)),
+        *(listener, route, upstream.name, str(upstream.tls is not None)),
         *(upstream.host, str(upstream.port), upstream.unix_path or ""),
     )
     return Keeping(spec, rules.stored, origin)

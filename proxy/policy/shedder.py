@@ -37,6 +37,9 @@ class Shedder:
     sidecars of a shop shed the same clients. The compound admission level of DAGOR (SoCC 2018,
     section 4.2) with a real number for its pair.
 
+    Only inbound listeners shed: what the shop calls is part of a request that was let in, and to
+    refuse it would waste what that has cost (Google SRE book, chapter 22: reject early).
+
     `active`: there is anybody to be shed. Else `sheds` need not be asked. `shed` counts by
     priority, `probes` those who were let in to see.
     """
@@ -78,8 +81,21 @@ class Shedder:
         """
         before, self.spec = self.spec, snapshot.shedding
         old = self.levels if self.spec is not None else {}
-        self.levels = {name: old.get(name) or ShedLevel() for name in snapshot.upstreams}
-        self._by_listener = {each.name: self.levels[each.upstream] for each in snapshot.listeners}
+        inbound = [each for each in snapshot.listeners if not each.outbound]
+        called = {
+            name
+            for each in snapshot.listeners
+            if each.outbound
+            for name in (each.upstream, *each.hosts.values())
+        } - {each.upstream for each in inbound}
+        self.levels = {
+            name: old.get(name) or ShedLevel() for name in snapshot.upstreams if name not in called
+        }
+        self._by_listener = dict.fromkeys(
+            (each.name for each in snapshot.listeners if each.outbound), ShedLevel()
+        )
+        for each in inbound:
+            self._by_listener[each.name] = self.levels[each.upstream]
         if self.spec is not None:
             self._per = self.spec.per
         signals = self.signals

@@ -177,8 +177,8 @@ class StoreSpec:
 class RouteSpec:
     """Which requests a route takes, and what holds for them.
 
-    `path` is the pattern as written: `/items/{item_id}`, `/static/**`. Empty `methods` or
-    `hosts` take any; a host may start with `*.`. `limits` are names of `Snapshot.limits`.
+    `path` is the pattern as written: `/items/{item_id}`, `/static/**`. Empty `methods`, `hosts`
+    or `listeners` take any; a host may start with `*.`. `limits` are names of `Snapshot.limits`.
     `breaker` and `throttle` hold back its requests, besides those of its upstream, and `failures`
     are what both count; None where the upstream's hold.
     """
@@ -195,6 +195,7 @@ class RouteSpec:
     breaker: BreakerSpec | None = None
     throttle: ThrottleSpec | None = None
     failures: FailureSpec | None = None
+    listeners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,11 @@ class ListenerTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSpec:
-    """A bound address and whom it guards. `port` 0 takes a free one."""
+    """A bound address and whom it guards. `port` 0 takes a free one.
+
+    On an `outbound` one the shop calls others: `upstream`, which is empty where there is none, or
+    one of `hosts`, upstreams by the authority that is asked for (`proxy.wire.outbound`).
+    """
 
     name: str
     host: str
@@ -224,6 +229,8 @@ class ListenerSpec:
     max_head_bytes: int = 65536
     max_body_bytes: int | None = None
     min_body_bytes_per_second: int = 500
+    outbound: bool = False
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +265,8 @@ class UpstreamSpec:
     """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`.
 
     `adaptive_concurrency` is None where nothing limits them on their way; `breaker` and `throttle`
-    where nothing that was learnt holds them back, by what `failures` has count.
+    where nothing that was learnt holds them back, by what `failures` has count. `pool` is one of
+    `Snapshot.limits`: it holds for all that go there, whichever way, and bounds the connections.
     """
 
     name: str
@@ -271,6 +279,7 @@ class UpstreamSpec:
     breaker: BreakerSpec | None = None
     throttle: ThrottleSpec | None = None
     failures: FailureSpec = FailureSpec()
+    pool: ConcurrencySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from urllib.parse import urlsplit
 
 from proxy.rules.problems import shown
+from proxy.wire.outbound import host_and_port
 
 _BIND = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[A-Za-z0-9_.-]{1,253})):(?P<port>\d{1,5})")
+_NAMED = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{1,5}))?")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
@@ -134,6 +136,25 @@ def host_pattern(value: object) -> str:
     if _HOST.fullmatch(text.rpartition(":")[0]):
         raise ValueError("a host is matched without its port")
     raise ValueError(f"{shown(value)} is not a host such as shop.example or *.shop.example")
+
+
+def named_host(value: object) -> str:
+    """A host to call: `coupons.example`, `pay.example:8443`, `[::1]:8001`; as snapshots name it,
+    with its port, which is 80 where none is said.
+    """
+    match = _NAMED.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{shown(value)} is not a host such as coupons.example or [::1]:8001")
+    host, port = match[1].lower().removesuffix("."), int(match[2] or 80)
+    if host.startswith("*."):
+        raise ValueError("each host is named here: '*' would let the app call whatever it is told")
+    if not 0 < port < 65536:
+        raise ValueError("a port is 1 to 65535")
+    host_pattern(host)
+    try:
+        return host_and_port(host.strip("[]"), port)
+    except ValueError:
+        raise ValueError(f"{shown(host)} is not an IPv6 address") from None
 
 
 def _covers(hosts: frozenset[str], others: frozenset[str]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from proxy.rules import addresses, units
 from proxy.rules.document import Value, as_plain, entries, get, section
 from proxy.rules.gates import gate_problems
-from proxy.rules.problems import Step
+from proxy.rules.problems import Step, nearest
 from proxy.rules.thresholds import threshold_problems
 
 Found = Iterator[tuple[tuple[Step, ...], str]]
@@ -26,6 +26,8 @@ def combination_problems(data: Value) -> Found:
         for index, owner in enumerate(entries(data, owners)):
             for place, limit in enumerate(entries(owner, "limits")):
                 yield from _limit((owners, index, "limits", place), limit)
+    for index, listener in enumerate(entries(data, "listeners")):
+        yield from _listener(("listeners", index), listener)
     for name, upstream in section(data, "upstreams").items():
         yield from _upstream(("upstreams", name), upstream)
     yield from gate_problems(data)
@@ -58,6 +60,20 @@ def _limit(steps: tuple[Step, ...], limit: Value) -> Found:
         yield (*steps, "queue"), "needs a queue_timeout"
 
 
+def _listener(steps: tuple[Step, ...], listener: Value) -> Found:
+    if not isinstance(listener, dict):
+        return
+    hosts = listener.get("hosts")
+    if hosts and listener.get("direction") != "outbound":
+        yield (*steps, "hosts"), "has no effect: only an outbound listener is a proxy for hosts"
+        hosts = None
+    # A misspelt key is told as such.
+    others = listener.keys() - {"upstream", "hosts"}
+    misspelt = any(nearest(str(key), ("upstream", "hosts")) for key in others)
+    if not hosts and listener.get("upstream") is None and not misspelt:
+        yield (*steps, "upstream"), "is missing"
+
+
 def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     url, tls = get(upstream, "url"), get(upstream, "tls")
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
@@ -69,6 +85,13 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))
     if isinstance(least, int) and least > (most if isinstance(most, int) else 1000):
         yield (*steps, "adaptive_concurrency", "min"), "is more than max"
+    pool = get(upstream, "pool")
+    if isinstance(upstream, dict) and "pool" in upstream and pool is None:
+        yield (*steps, "pool"), "holds nothing, so it is off: say how many connections"
+    if as_plain(get(pool, "pending")) and get(pool, "pending_timeout") is None:
+        yield (*steps, "pool", "pending"), "needs a pending_timeout"
+    elif get(pool, "pending_timeout") is not None and not as_plain(get(pool, "pending")):
+        yield (*steps, "pool", "pending_timeout"), "has no effect without pending"
     if get(tls, "ca_file") is not None and as_plain(get(tls, "verify")) is False:
         yield (*steps, "tls", "ca_file"), "has no effect while verify is false"
 

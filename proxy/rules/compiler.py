@@ -26,6 +26,7 @@ from proxy.policy.snapshot import (
 )
 from proxy.rules.answers import AnswerTable
 from proxy.rules.gates import failures, gate_specs
+from proxy.rules.outbound_schema import Pool
 from proxy.rules.schema import (
     ConcurrencyLimit,
     InlineConcurrencyLimit,
@@ -63,6 +64,9 @@ def compile_rules(
     limits: dict[str, LimitSpec] = {
         name: _limit(name, limit) for name, limit in rules.limits.items()
     }
+    upstreams = {
+        name: _upstream(name, each, folder, digests) for name, each in rules.upstreams.items()
+    }
     table = AnswerTable(rules.pages, templates)
     listeners = tuple(
         _listener(listener, _named(f"listener/{listener.name}", listener.limits, limits))
@@ -79,16 +83,17 @@ def compile_rules(
             max_body_bytes=route.max_body_size,
             priority=Priority[route.priority.upper()],
             keep=_keep(route),
+            listeners=tuple(route.match.listeners),
             failures=None if route.failures is None else failures(route.failures),
             **gate_specs(route.name, route),
         )
         for route in rules.routes
     )
+    pools = (each.pool for each in upstreams.values() if each.pool is not None)
+    limits.update((each.name, each) for each in pools)
     return Snapshot(
         listeners=listeners,
-        upstreams={
-            name: _upstream(name, each, folder, digests) for name, each in rules.upstreams.items()
-        },
+        upstreams=upstreams,
         routes=routes,
         limits=limits,
         answers=table.by_reason(rules.fallback),
@@ -209,14 +214,21 @@ def _listener(listener: Listener, limits: tuple[str, ...]) -> ListenerSpec:
         name=listener.name,
         host=listener.bind.host,
         port=listener.bind.port,
-        upstream=listener.upstream,
+        upstream=listener.upstream or "",
         trusted_proxies=tuple(listener.trusted_proxies),
         limits=limits,
         timeouts=spec.ListenerTimeouts(timeouts.head, timeouts.body, timeouts.idle, timeouts.send),
         max_head_bytes=listener.max_head_size,
         max_body_bytes=listener.max_body_size,
         min_body_bytes_per_second=listener.min_body_rate,
+        outbound=listener.direction == "outbound",
+        hosts=listener.hosts,
     )
+
+
+def _pool(name: str, pool: Pool) -> ConcurrencySpec:
+    """A limit: an HTTP/1.1 connection carries one exchange at a time (RFC 9112 section 9.3)."""
+    return ConcurrencySpec(name, pool.connections, pool.pending, pool.pending_timeout or 0.0)
 
 
 def _upstream(
@@ -235,7 +247,7 @@ def _upstream(
                 upstream.tls.server_name,
                 digests[ca_file].hex() if ca_file is not None else "",
             )
-    bounds = upstream.adaptive_concurrency
+    bounds, pool = upstream.adaptive_concurrency, upstream.pool
     return UpstreamSpec(
         name=name,
         host=address.host if address else "localhost",
@@ -248,6 +260,7 @@ def _upstream(
         adaptive_concurrency=(
             None if bounds is None else AdaptiveSpec(f"{name}/adaptive", bounds.min, bounds.max)
         ),
+        pool=None if pool is None else _pool(f"{name}/pool", pool),
         failures=failures(upstream.failures),
         **gate_specs(name, upstream),
     )

@@ -19,7 +19,7 @@ Steps = tuple[Step, ...]
 Found = Iterator[tuple[Steps, str]]
 T = TypeVar("T")
 
-_Earlier = tuple[int, frozenset[str], frozenset[str]]
+_Earlier = tuple[int, frozenset[str], frozenset[str], frozenset[str]]
 _ANY = ""
 
 BUNDLED_PAGES = ("busy", "trouble", "bad-request")
@@ -33,6 +33,7 @@ def reference_problems(data: Value) -> Found:
     """Every problem with its path."""
     yield from _names(data)
     yield from _upstreams(data)
+    yield from _listeners(data)
     yield from _limits(data)
     yield from _pages(data)
     yield from _bindings(data)
@@ -67,10 +68,27 @@ def _upstreams(data: Value) -> Found:
     if not isinstance(known, dict):
         return
     for index, listener in enumerate(entries(data, "listeners")):
-        name = get(listener, "upstream")
-        if isinstance(name, str) and name not in known:
-            message = f"no upstream {shown(name)}{suggestion(name, known)}"
-            yield ("listeners", index, "upstream"), message
+        place: Steps = ("listeners", index)
+        hosts = section(listener, "hosts")
+        named = [((*place, "hosts", host), name) for host, name in hosts.items()]
+        for steps, name in [((*place, "upstream"), get(listener, "upstream")), *named]:
+            if isinstance(name, str) and name not in known:
+                yield steps, f"no upstream {shown(name)}{suggestion(name, known)}"
+        first: dict[str, str] = {}
+        for host in hosts:
+            canonical = _parsed(addresses.named_host, host)
+            if canonical is not None and first.setdefault(canonical, host) != host:
+                yield (*place, "hosts", host), f"is the same as {shown(first[canonical])}"
+
+
+def _listeners(data: Value) -> Found:
+    """The listeners that routes name."""
+    known = [str(get(listener, "name")) for listener in entries(data, "listeners")]
+    for index, route in enumerate(entries(data, "routes")):
+        for place, name in enumerate(entries(get(route, "match"), "listeners")):
+            if isinstance(name, str) and name not in known:
+                message = f"no listener {shown(name)}{suggestion(name, known)}"
+                yield ("routes", index, "match", "listeners", place), message
 
 
 def _limits(data: Value) -> Found:
@@ -165,7 +183,7 @@ def _dead_routes(data: Value) -> Found:
         taken = _taken(route)
         if taken is None:
             continue
-        pattern, methods, hosts = taken
+        pattern, methods, hosts, listeners = taken
         candidates = chain.from_iterable(
             trees[host].covering(pattern)
             for host in _wider(min(hosts, default=_ANY))
@@ -173,8 +191,9 @@ def _dead_routes(data: Value) -> Found:
         )
         earlier = [
             first
-            for first, first_methods, first_hosts in islice(candidates, MOST_CANDIDATES)
+            for first, first_methods, first_hosts, held in islice(candidates, MOST_CANDIDATES)
             if (not first_methods or (methods and methods <= first_methods))
+            and (not held or (listeners and listeners <= held))
             and (
                 not first_hosts or (hosts and all(first_hosts & {*_wider(host)} for host in hosts))
             )
@@ -184,26 +203,31 @@ def _dead_routes(data: Value) -> Found:
             yield ("routes", index), message
         else:
             for host in hosts or {_ANY}:
-                trees[host].add(pattern, (index, methods, hosts))
+                trees[host].add(pattern, (index, methods, hosts, listeners))
 
 
-def _taken(route: Value) -> tuple[Pattern, frozenset[str], frozenset[str]] | None:
-    """What a route takes: paths, methods and hosts; None where that is not sure."""
+def _taken(
+    route: Value,
+) -> tuple[Pattern, frozenset[str], frozenset[str], frozenset[str]] | None:
+    """What a route takes: paths, methods, hosts and listeners; None where that is not sure."""
     match = get(route, "match")
     if not isinstance(route, dict) or not isinstance(match, dict | None):
         return None
     # A misspelt key does not mean that the route takes everything.
-    if (match or {}).keys() - {"path", "methods", "hosts"} or (
+    if (match or {}).keys() - {"path", "methods", "hosts", "listeners"} or (
         "match" not in route and nearest("match", route)
     ):
         return None
     path = _parsed(paths.pattern, get(match, "path") or "/**")
     methods, hosts = _texts(match, "methods"), _texts(match, "hosts")
-    if path is None or methods is None or hosts is None or any(len(host) > 253 for host in hosts):
+    listeners = _texts(match, "listeners", as_written=True)
+    if path is None or methods is None or hosts is None or listeners is None:
+        return None
+    if any(len(host) > 253 for host in hosts):
         return None
     if "get" in methods:
         methods |= {"head"}
-    return parse_pattern(path), methods, hosts
+    return parse_pattern(path), methods, hosts, listeners
 
 
 def _wider(host: str) -> Iterator[str]:
@@ -223,14 +247,14 @@ def _inline_limits(data: Value) -> Iterator[tuple[Steps, Value]]:
                     yield (owners, index, "limits", place), limit
 
 
-def _texts(value: Value, key: str) -> frozenset[str] | None:
-    """A list of texts, in lower case; None when it is something else."""
+def _texts(value: Value, key: str, *, as_written: bool = False) -> frozenset[str] | None:
+    """A list of texts, in lower case unless `as_written`; None when it is something else."""
     inner = get(value, key)
     if inner is None:
         return frozenset()
     if not isinstance(inner, list) or not all(isinstance(each, str) for each in inner):
         return None
-    return frozenset(str(each).lower() for each in inner)
+    return frozenset(str(each) if as_written else str(each).lower() for each in inner)
 
 
 def _parsed(parse: Callable[[object], T], value: Value) -> T | None:

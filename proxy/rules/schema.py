@@ -16,6 +16,7 @@ from pydantic import (
 from proxy.policy.snapshot import QueueOrder
 from proxy.rules.gates_schema import Gated
 from proxy.rules.kept import Cache, SnapshotKey, Snapshots
+from proxy.rules.outbound_schema import NamedHost, Pool
 from proxy.rules.problems import nearest
 from proxy.rules.section import Section
 from proxy.rules.section import key as _key
@@ -196,7 +197,18 @@ class Listener(Section):
 
     name: Name = _key("The listener's name in metrics and logs.")
     bind: Bind = _key("Address and port to listen on; port 0 takes a free one.")
-    upstream: str = _key("The upstream that this listener guards.")
+    direction: Literal["inbound", "outbound"] = _key(
+        "Whether it guards the shop (inbound), or the shop calls others through it (outbound).",
+        "inbound",
+    )
+    upstream: str | None = _key(
+        "The upstream that this listener guards. An outbound one with hosts may do without.", None
+    )
+    hosts: dict[NamedHost, str] = _key(
+        "The hosts for which an outbound listener is an HTTP proxy, with the port unless it is 80, "
+        "and the upstream that each is. No other is called.",
+        {},
+    )
     trusted_proxies: list[Network] = _key(
         "Whose X-Forwarded-* fields are believed: addresses and networks of other proxies.", []
     )
@@ -263,6 +275,7 @@ class Upstream(Gated):
         "and lets no more in flight; more wait a moment, the important first, or are refused.",
         None,
     )
+    pool: Pool | None = _key("How many connections it may get; without it any number.", None)
 
 
 class Match(Section):
@@ -277,6 +290,7 @@ class Match(Section):
         "It is compared with the normalised path of a request.",
         "/**",
     )
+    listeners: list[str] = _key("The listeners on which the route holds; none means any.", [])
 
 
 class Fallback(Section):
@@ -284,7 +298,8 @@ class Fallback(Section):
 
     page: str | None = _key(
         "The page for every reason but those that lie in the request itself "
-        "(bad_request, request_timeout, body_too_large, head_too_large, not_implemented).",
+        "(bad_request, request_timeout, body_too_large, head_too_large, not_implemented, "
+        "host_not_allowed).",
         None,
     )
     by_reason: dict[ReasonWord, str] = _key("Pages for single reasons; they go first.", {})

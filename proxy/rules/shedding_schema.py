@@ -86,8 +86,8 @@ class Signals(Section):
         "Time in which something waited for memory, over ten seconds", "memory_pressure"
     )
     queueing: NumberThresholds | None = _signal(
-        "Requests in the queue of a listener's concurrency limit or of an upstream's adaptive one, "
-        "for each that it lets in flight",
+        "Requests in the queue of a listener's concurrency limit, of an upstream's adaptive one or "
+        "of its pool, for each that it lets in flight",
         "queueing",
     )
     upstream_latency: TimeThresholds | None = _signal(

@@ -45,6 +45,17 @@ def same_authority(first: bytes, second: bytes, scheme: bytes) -> bool:
     return _canonical(first, scheme) == _canonical(second, scheme)
 
 
+def named(host: str, port: int, *, tls: bool) -> bytes:
+    """The authority of an address that the rules name: without the default port, as browsers write
+    it, an IPv6 address in brackets and without its zone, which means nothing to others (RFC 6874
+    section 4).
+    """
+    text = host.partition("%")[0].encode("latin-1")
+    if b":" in text:
+        text = b"[%b]" % text
+    return text if port == (443 if tls else 80) else b"%b:%d" % (text, port)
+
+
 def host_name(authority: bytes) -> str:
     """The host of a valid authority as rules see it: lower case, without port, brackets, last dot.
 

@@ -118,9 +118,7 @@ def forward_request_head(
     if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host
         lines.append(b"Host: " + authority)
-    fields = head.lines
-    if whole:
-        fields = [line for line in fields if line.name.lower() not in _REVALIDATION]
+    fields = without_conditions(head.lines) if whole else head.lines
     if not trusted and _is_usual(head):
         lines += [line.text for line in fields if line.kind < FORWARDED]
         lines.append(_introduction(peer, scheme, authority, pseudonym))
@@ -274,7 +272,7 @@ def _append_fields(
     authority: bytes,
 ) -> None:
     """Those of the client's `fields` that go on, and what the proxy says of their origin."""
-    removed = _removed(head)
+    removed = removed_fields(head)
     left = max_forwards(head)
     append = lines.append
     chain: list[bytes] = []
@@ -330,7 +328,12 @@ def _address(peer: str) -> bytes:
     return plain_address(peer).encode("latin-1", "replace")
 
 
-def _removed(head: RequestHead) -> frozenset[bytes]:
+def without_conditions(lines: list[FieldLine]) -> list[FieldLine]:
+    """Those of `lines` that don't ask only for what has changed."""
+    return [line for line in lines if line.name.lower() not in _REVALIDATION]
+
+
+def removed_fields(head: RequestHead) -> frozenset[bytes]:
     """Fields that do not go on though others of their kind do."""
     removed = _removable(head.connection_names)
     if head.version == (1, 0):

@@ -426,7 +426,7 @@ def _broken(*_: object, **__: object) -> bytes:
 
 
 @interpreted_only
-@pytest.mark.parametrize("fault", ["as_request", "own_answer", "settle"])
+@pytest.mark.parametrize("fault", ["judge", "own_answer", "settle"])
 async def test_a_fault_before_there_is_an_exchange_cuts_the_connection_and_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:

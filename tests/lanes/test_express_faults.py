@@ -103,7 +103,7 @@ def _lose(it: Stage, reached: Reached) -> None:
 FAULTS = [
     Fault("_forward", woken, _go_on, ExpressExchange),
     Fault("_forward", before_its_turn, _time_comes, ExpressExchange),
-    Fault("forward_request_head", connecting, _connect),
+    Fault("head_to_send", connecting, _connect),
     Fault("UpstreamLink", connecting, _connect, express_upstream),
     Fault("forward_response_head", before_the_head, _answer),
     Fault("in_place", before_the_head, _fall_silent, answer=False),

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
 from proxy.lanes.errors import ServerFailedError, UpstreamError
 from proxy.lanes.full_upstream import Upstream, UpstreamConnection, tls_context
+from proxy.lanes.resting_links import RestingLinks
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import TlsSpec, UpstreamSpec
+from proxy.policy.snapshot import TlsSpec, UpstreamSpec, UpstreamTimeouts
 from proxy.wire.response_head import ResponseHead
 from tests.support.origin import Peer, RawOrigin, answering, ok
 from tests.support.raw_client import request_head
@@ -177,3 +179,64 @@ async def test_an_upstream_s_failing_and_its_recovery_are_told_once(
 
     upstream.failed(error, 110.0)
     assert len(caplog.messages) == 3
+
+
+class _Resting:
+    """Stands for the express lane's links: each is a connection that it has taken."""
+
+    def __init__(self, connections: list[UpstreamConnection]) -> None:
+        self.connections = connections
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self.connections)
+
+    def close_oldest(self) -> bool:
+        if self.connections:
+            self.connections.pop(0).release(reusable=False)
+            return True
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_resting_connections_make_room_where_there_is_a_limit(
+    upstream: Upstream, origin: RawOrigin
+) -> None:
+    resting = [await upstream.connect() for _ in range(3)]
+    for connection in resting:
+        await _ask(connection)
+    upstream.resting = cast("RestingLinks", _Resting(resting))
+    upstream.limit_connections(2)
+    assert len(resting) == 2, "a lower limit holds at once"
+    connection = await upstream.connect()
+    assert (len(resting), upstream.in_use, upstream.taken) == (1, 1, 2)
+    await _ask(connection)
+    connection.release(reusable=True)
+    # One rests, and aiohttp's pool has another, which is taken before any is opened.
+    again = await upstream.connect()
+    assert (len(resting), upstream.connects) == (1, 4)
+    upstream.limit_connections(None)
+    more = [await upstream.connect() for _ in range(3)]
+    assert len(resting) == 1
+    for each in (again, *more, *resting):
+        each.release(reusable=False)
+
+
+async def test_what_a_url_names_itself_may_be_link_local_and_what_a_name_leads_to_may_not() -> None:
+    said = []
+    for host in ("169.254.0.1", "0xa9fe0001"):
+        spec = UpstreamSpec("x", host, 1, timeouts=UpstreamTimeouts(connect=0.05))
+        upstream = Upstream(spec, asyncio.get_running_loop())
+        try:
+            (await upstream.connect()).release(reusable=False)
+        except UpstreamError as error:
+            said.append(str(error))
+        else:
+            # Some networks answer to every address.
+            said.append("connected")
+        await upstream.close()
+    named, resolved = said
+    assert "only a URL may name" not in named
+    assert "0xa9fe0001 resolves to 169.254.0.1, which only a URL may name" in resolved

@@ -55,3 +55,14 @@ async def test_once_closed_nothing_rests(tmp_path: Path) -> None:
         client.abort()
         client.lose()
         assert it.is_at_rest()
+
+
+async def test_the_longest_unused_is_closed_first(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        await _rested(it, 2)
+        resting = it.upstream.resting
+        assert resting.close_oldest()
+        assert [made.released for made in it.upstream.made] == [True, False]
+        assert resting.close_oldest()
+        assert not resting.close_oldest()
+        assert it.is_at_rest()

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.lanes.services import Services, Upstreams
 from proxy.policy.engine import Engine
-from proxy.policy.snapshot import AdaptiveSpec, Snapshot, TlsSpec, UpstreamSpec
+from proxy.policy.snapshot import AdaptiveSpec, ConcurrencySpec, Snapshot, TlsSpec, UpstreamSpec
 from tests.lanes.listening import NoLog
 
 SHOP = UpstreamSpec("shop", "127.0.0.1", 8000)
@@ -22,12 +22,21 @@ async def upstreams() -> AsyncIterator[Upstreams]:
     await made.close()
 
 
-async def test_an_unchanged_upstream_keeps_its_connections(upstreams: Upstreams) -> None:
+async def test_an_unchanged_upstream_keeps_its_connections(
+    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upstreams.swap([SHOP, COUPONS])
     shop, coupons = upstreams["shop"], upstreams["coupons"]
-    adaptive = AdaptiveSpec("shop/adaptive")
-    upstreams.swap([replace(SHOP, adaptive_concurrency=adaptive), replace(COUPONS, port=8002)])
+    limited = replace(
+        SHOP,
+        adaptive_concurrency=AdaptiveSpec("shop/adaptive"),
+        pool=ConcurrencySpec("shop/pool", 3),
+    )
+    told: list[int | None] = []
+    monkeypatch.setattr(shop, "limit_connections", told.append)
+    upstreams.swap([limited, replace(COUPONS, port=8002)])
     assert upstreams["shop"] is shop
+    assert told == [3]
     assert upstreams["coupons"] is not coupons
     assert {each.spec.port for each in upstreams} == {8000, 8002}
 

@@ -1,6 +1,14 @@
+from dataclasses import replace
+
 from proxy.policy.gates import Gates
 from proxy.policy.rules import UNMATCHED, Rules, build
-from proxy.policy.snapshot import Snapshot
+from proxy.policy.snapshot import (
+    AdaptiveSpec,
+    ConcurrencySpec,
+    ListenerSpec,
+    Snapshot,
+    UpstreamSpec,
+)
 from tests.policy.guarded import FRONT, Guarded, rate, request, snapshot
 
 EMPTY = Rules(Snapshot((), {}), Gates(lambda: 0.0))
@@ -42,6 +50,69 @@ def test_other_readings_add_limits_and_parameters_and_take_none_away() -> None:
     rules = built(snapshot(rate("x", 1), rate("y", 1), routes={"x": ["x"], "y": ["y"]}))
     about = request("/x", other_paths=("/y/1", "/elsewhere"))
     about.parameters = {"own": "1"}
-    guard = rules.with_other_readings(rules.guards[FRONT][0], about)
+    guard = rules.with_other_readings(rules.guards[FRONT][0], FRONT, about)
     assert (guard.route, [each.limiter.spec.name for each in guard.rates]) == ("x", ["x", "y"])
     assert about.parameters == {"own": "1"}
+
+
+def _outbound() -> Snapshot:
+    """A listener for clients, one to the coupon service, and one for three services by name."""
+    made = snapshot(rate("r", 1), routes={"everywhere": [], "here": ["r"], "there": []})
+    pool = ConcurrencySpec("coupons/pool", 1)
+    everywhere, here, there = made.routes
+    hosts = {"a:80": "coupons", "b:80": "shop", "c:80": "coupons"}
+    return replace(
+        made,
+        listeners=(
+            *made.listeners,
+            ListenerSpec("calls", "::1", 2, "coupons", outbound=True),
+            ListenerSpec("proxy", "::1", 3, "", outbound=True, hosts=hosts),
+            ListenerSpec("both", "::1", 4, "coupons", outbound=True, hosts=hosts),
+        ),
+        upstreams={
+            "shop": UpstreamSpec("shop", "::1", 5, adaptive_concurrency=AdaptiveSpec("a")),
+            "coupons": UpstreamSpec("coupons", "::1", 6, pool=pool),
+        },
+        routes=(
+            everywhere,
+            replace(here, listeners=(FRONT,)),
+            replace(there, listeners=("proxy",)),
+        ),
+        limits={**made.limits, "coupons/pool": pool},
+    )
+
+
+def test_a_route_holds_on_the_listeners_that_it_names() -> None:
+    rules = built(_outbound())
+    routes = {way: [guard.route for guard in guards] for way, guards in rules.guards.items()}
+    assert routes == {
+        FRONT: ["everywhere", "here"],
+        "calls": ["everywhere"],
+        "proxy": [],
+        "proxy>coupons": ["everywhere", "there"],
+        "proxy>shop": ["everywhere", "there"],
+        "both": ["everywhere"],
+        "both>shop": ["everywhere"],
+    }
+    assert rules.tables["calls"] is rules.tables["both>shop"]
+    found = rules.tables["proxy>shop"].find("GET", "", "/there/x")
+    assert found is not None
+    assert found[0] == 1
+    assert rules.tables[FRONT].find("GET", "", "/there/x") is None
+
+
+def test_what_holds_for_an_upstream_holds_on_every_way_to_it() -> None:
+    rules = built(_outbound())
+    pool, adaptive = rules.limits["coupons/pool"], rules.adaptive["shop"]
+    for way, upstream in {
+        FRONT: "shop",
+        "calls": "coupons",
+        "proxy>coupons": "coupons",
+        "proxy>shop": "shop",
+        "both": "coupons",
+        "both>shop": "shop",
+    }.items():
+        for guard in (rules.unmatched[way], *rules.guards[way]):
+            assert guard.concurrencies == ([pool] if upstream == "coupons" else [])
+            assert guard.adaptive is (adaptive if upstream == "shop" else None)
+            assert guard.listener == way.partition(">")[0]

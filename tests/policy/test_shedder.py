@@ -315,3 +315,17 @@ def test_of_two_readings_of_a_path_the_less_important_counts() -> None:
     shop.sample(10.0, cpu=ALL_BUT_CRITICAL)
     call = shop.ask(shop.now, "/critical/", other_paths=("/low/",))
     assert call.reason is Reason.SHED
+
+
+def test_what_the_shop_calls_is_not_shed() -> None:
+    made = rules()
+    front, side = made.listeners
+    calls = ListenerSpec("calls", "::1", 3, "shop", outbound=True)
+    shop = Shop(replace(made, listeners=(front, replace(side, outbound=True), calls)))
+    shedder = shop.engine.shedder
+    for step in range(40):
+        shedder.update(Signals(step / 4, 0.0, {"cpu": 1.0}, {}))
+    assert list(shedder.levels) == ["shop"], "none is called coupons' by whom it does not hold for"
+    for listener in ("side", "calls", FRONT):
+        verdict = shop.engine.decide(listener, request("/low/x"), 10.0, lambda: None)
+        assert verdict.state is (State.REFUSE if listener == FRONT else State.FORWARD)

@@ -39,6 +39,44 @@ BAD: Table = {
 }
 
 
+BAD["listeners and pools"] = (
+    """\
+    version: 1
+    listeners:
+      - {name: a, bind: "127.0.0.1:8080"}
+      - {name: b, bind: "127.0.0.1:8081", upstream: null}
+      - {name: c, bind: "127.0.0.1:8082", direction: outbound, hosts: {}}
+      - {name: d, bind: "127.0.0.1:8083", hosts: {a.example: a}}
+      - {name: e, bind: "127.0.0.1:8084", direction: outbond, upstream: a}
+      - {name: f, bind: "127.0.0.1:8085", upstraem: a}
+      - {name: g, bind: "127.0.0.1:8086", direction: outbound, hosts: {a.example: a}}
+    upstreams:
+      a: {url: "http://127.0.0.1:8000", pool: {connections: 0}}
+      b: {url: "http://127.0.0.1:8000", pool: {connections: 4, pending: 4}}
+      c: {url: "http://127.0.0.1:8000", pool: {connections: 4, pending_timeout: 1s}}
+      d: {url: "http://127.0.0.1:8000", pool: null}
+      e: {url: "http://127.0.0.1:8000", pool: {pending: 4, pending_timeout: 1s}}
+    """,
+    [
+        "3:5: listeners[0].upstream: is missing",
+        "4:49: listeners[1].upstream: is missing",
+        "5:5: listeners[2].upstream: is missing",
+        "6:5: listeners[3].upstream: is missing",
+        "6:46: listeners[3].hosts: has no effect: only an outbound listener is a proxy for hosts",
+        (
+            '7:50: listeners[4].direction: "outbond" is not inbound or outbound; did you mean'
+            ' "outbound"?'
+        ),
+        '8:39: listeners[5].upstraem: unknown key; did you mean "upstream"?',
+        "11:57: upstreams.a.pool.connections: must be at least 1",
+        "12:69: upstreams.b.pool.pending: needs a pending_timeout",
+        "13:77: upstreams.c.pool.pending_timeout: has no effect without pending",
+        "14:43: upstreams.d.pool: holds nothing, so it is off: say how many connections",
+        "15:43: upstreams.e.pool.connections: is missing",
+    ],
+)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_keys_that_do_not_fit_are_reported(name: str, tmp_path: Path) -> None:
     text, expected = BAD[name]

@@ -46,6 +46,10 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             max_head_size: 8KiB
             max_body_size: 1MB
             min_body_rate: 1KiB/s
+          - name: calls
+            bind: "127.0.0.1:8090"
+            direction: outbound
+            hosts: {Coupons.example: plain-tls, "pay.example:8443": tls}
         admin: {bind: "0.0.0.0:9000", token: secret}
         upstreams:
           tls:
@@ -53,6 +57,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             timeouts: {connect: 1s, response: 2s, body: 3s, idle: 4s, tunnel: 5s}
             tls: {verify: true, ca_file: ca.pem, server_name: inner}
             adaptive_concurrency: {min: 8, max: 256}
+            pool: {connections: 64, pending: 128, pending_timeout: 100ms}
           plain-tls: {url: "https://shop.example:444"}
           socket: {url: "unix:/run/shop.sock"}
         limits:
@@ -62,7 +67,8 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
                 per: "query:q"}
         routes:
           - name: items
-            match: {methods: [GET], hosts: ["*.Shop.example"], path: "/items/{id}"}
+            match: {methods: [GET], hosts: ["*.Shop.example"], path: "/items/{id}",
+                    listeners: [front]}
             limits: [few, even, all]
             max_body_size: 64KiB
             priority: critical
@@ -96,6 +102,11 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             max_body_bytes=1_000_000,
             min_body_bytes_per_second=1024,
         ),
+        ListenerSpec(
+            *("calls", "127.0.0.1", 8090, ""),
+            outbound=True,
+            hosts={"coupons.example:80": "plain-tls", "pay.example:8443": "tls"},
+        ),
     )
     assert snapshot.shedding == SheddingSpec(
         {"cpu": Threshold(0.5, 0.85, 0.9), "loop_lag": Threshold(0.02, 0.1, 0.5)},
@@ -116,6 +127,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             ),
             timeouts=UpstreamTimeouts(connect=1.0, response=2.0, body=3.0, idle=4.0, tunnel=5.0),
             adaptive_concurrency=AdaptiveSpec("tls/adaptive", 8, 256),
+            pool=ConcurrencySpec("tls/pool", 64, 128, 0.1),
         ),
         "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
         "socket": UpstreamSpec("socket", "localhost", 80, unix_path="/run/shop.sock"),
@@ -150,11 +162,13 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             order=QueueOrder.ADAPTIVE_LIFO,
             per=KeySource(KeyKind.QUERY, "q"),
         ),
+        "tls/pool": ConcurrencySpec("tls/pool", 64, 128, 0.1),
     }
     (route,) = snapshot.routes
     assert (route.name, route.path, route.methods) == ("items", "/items/{id}", frozenset({"GET"}))
     assert (route.hosts, route.max_body_bytes) == (("*.shop.example",), 65536)
     assert route.limits == ("few", "even", "all")
+    assert route.listeners == ("front",)
     assert route.priority is Priority.CRITICAL
     assert route.keep == KeepSpec(
         last_good_for=600.0,

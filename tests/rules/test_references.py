@@ -101,6 +101,39 @@ BAD: Table = {
             '11:18: fallback.page: no page "nice"',
         ],
     ),
+    "hosts and listeners of outbound calls": (
+        """\
+        version: 1
+        listeners:
+          - {name: Front, bind: 127.0.0.1:8080, upstream: shop}
+          - name: calls
+            bind: 127.0.0.1:8081
+            direction: outbound
+            upstream: cupons
+            hosts:
+              a.example: shop
+              A.example.:80: coupons
+              b.example: copons
+              "*.example": shop
+        upstreams: {shop: {url: "http://127.0.0.1:8000"}, coupons: {url: "http://127.0.0.1:8001"}}
+        routes:
+          - {name: a, match: {path: /a, listeners: [calls, front]}}
+          - {name: b, match: {path: /b, listeners: [calls]}}
+          - {name: c, match: {path: /b, listeners: [calls, Front]}}
+          - {name: d, match: {path: /b, listeners: [Front]}}
+        """,
+        [
+            '7:15: listeners[1].upstream: no upstream "cupons"; did you mean "coupons"?',
+            '10:22: listeners[1].hosts["A.example.:80"]: is the same as "a.example"',
+            '11:18: listeners[1].hosts["b.example"]: no upstream "copons"; did you mean "coupons"?',
+            (
+                "12:7: listeners[1].hosts[\"*.example\"]: each host is named here: '*' would let "
+                "the app call whatever it is told"
+            ),
+            '15:52: routes[0].match.listeners[1]: no listener "front"; did you mean "Front"?',
+            "18:5: routes[3]: never matches: routes[2] takes everything before it",
+        ],
+    ),
     "addresses that clash": (
         """\
         version: 1

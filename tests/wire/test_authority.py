@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.wire.authority import host_name, is_authority, same_authority
+from proxy.wire.authority import host_name, is_authority, named, same_authority
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,22 @@ def test_case_and_the_default_port_make_no_difference(
 )
 def test_rules_see_a_host_in_one_spelling(authority: bytes, name: str) -> None:
     assert host_name(authority) == name
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "tls", "authority"),
+    [
+        ("shop.example", 80, False, b"shop.example"),
+        ("shop.example", 443, True, b"shop.example"),
+        ("shop.example", 443, False, b"shop.example:443"),
+        ("shop.example", 80, True, b"shop.example:80"),
+        ("10.0.0.1", 8000, False, b"10.0.0.1:8000"),
+        ("::1", 80, False, b"[::1]"),
+        ("fe80::1%eth0", 8000, False, b"[fe80::1]:8000"),
+    ],
+)
+def test_an_address_is_named_as_browsers_do(
+    host: str, port: int, tls: bool, authority: bytes
+) -> None:
+    assert named(host, port, tls=tls) == authority
+    assert is_authority(authority)
