@@ -38,6 +38,8 @@ class Gates:
         self, callee: Callee, breaker: BreakerSpec | None, throttle: ThrottleSpec | None
     ) -> list[Gate]:
         gates: list[Gate] = []
+        if breaker is None and throttle is None:
+            return gates
         if callee not in self._specs:
             self._specs[callee] = breaker, throttle
             if breaker is not None:
