@@ -17,28 +17,28 @@ from proxy.ops.stats import (
 )
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters, UpstreamCounters
+from proxy.policy.engine import Engine
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.shedder import Shedder
 from proxy.policy.verdict import Kind
 
 
-class Readings:
-    """The process's `Stats`."""
+class EngineReadings:
+    """What an engine shows of itself, whoever carries out what it decides."""
 
-    def __init__(self, services: Services, listeners: Sequence[Listener]) -> None:
-        self._services = services
-        self._listeners = listeners
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.phase: Phase = "starting"
 
     def routes(self) -> Iterator[tuple[str, RouteCounters]]:
         """See `Stats`."""
-        yield from self._services.engine.rules.routes.items()
+        yield from self._engine.rules.routes.items()
 
     def limits(self) -> Iterator[LimitReading]:
         """See `Stats`."""
         now = monotonic()
-        for name, live in self._services.engine.rules.limits.items():
+        for name, live in self._engine.rules.limits.items():
             limiter = live.limiter
             keyed = limiter.spec.per is not None
             shadow = limiter.spec.shadow
@@ -68,7 +68,7 @@ class Readings:
                         waiting=limiter.waiting,
                     )
 
-        for adaptive in self._services.engine.rules.adaptive.values():
+        for adaptive in self._engine.rules.adaptive.values():
             yield LimitReading(
                 adaptive.spec.name,
                 "adaptive",
@@ -80,16 +80,12 @@ class Readings:
 
     def shedding(self) -> Shedder | None:
         """See `Stats`."""
-        shedder = self._services.engine.shedder
+        shedder = self._engine.shedder
         return None if shedder.spec is None else shedder
-
-    def upstream_counters(self) -> dict[str, UpstreamCounters]:
-        """See `Traffic`."""
-        return {each.spec.name: each.counters for each in self._services.upstreams}
 
     def queueing(self) -> dict[str, float]:
         """See `Traffic`."""
-        rules = self._services.engine.rules
+        rules = self._engine.rules
         worst = dict.fromkeys(rules.snapshot.upstreams, 0.0)
         before = [
             (listener.upstream, name)
@@ -109,6 +105,19 @@ class Readings:
             worst[upstream] = max(worst[upstream], waiting)
         return worst
 
+
+class Readings(EngineReadings):
+    """The process's `Stats`."""
+
+    def __init__(self, services: Services, listeners: Sequence[Listener]) -> None:
+        super().__init__(services.engine)
+        self._services = services
+        self._listeners = listeners
+
+    def upstream_counters(self) -> dict[str, UpstreamCounters]:
+        """See `Traffic`."""
+        return {each.spec.name: each.counters for each in self._services.upstreams}
+
     def listeners(self) -> Iterator[ListenerReading]:
         """See `Stats`."""
         for each in self._listeners:
@@ -119,7 +128,7 @@ class Readings:
         for each in self._services.upstreams:
             spec = each.spec
             address = spec.unix_path or f"{spec.host}:{spec.port}"
-            adaptive = self._services.engine.rules.adaptive.get(spec.name)
+            adaptive = self._engine.rules.adaptive.get(spec.name)
             yield UpstreamReading(
                 spec.name,
                 address,
@@ -158,7 +167,7 @@ class Readings:
 
     def snapshots(self) -> SnapshotsReading:
         """See `Stats`."""
-        stored, shelf = self._services.engine.rules.stored, self._services.shelf
+        stored, shelf = self._engine.rules.stored, self._services.shelf
         return SnapshotsReading(
             len(stored.table),
             stored.table.bytes,

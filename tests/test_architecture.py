@@ -47,6 +47,7 @@ RULES: dict[str, Rule | None] = {
     "__init__": Rule(),
     "__main__": EVERYTHING,
     "app": EVERYTHING,
+    "middleware": EVERYTHING,  # puts the parts together as `app` does, for a program of others
     "cli": EVERYTHING,
     "readings": EVERYTHING,  # shows lanes and engine to ops, which must not know the lanes
     "version": Rule(),
@@ -95,6 +96,11 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "joins what is stored to what is sent",
     ),
     "proxy.lanes.tunnel": ("tests/scenarios/test_upgrades.py", "moves bytes between two sockets"),
+    "proxy.middleware.made_response": (
+        "tests/middleware/test_client.py",
+        "what it makes is for aiohttp's session to take",
+    ),
+    "proxy.middleware.turn": ("tests/middleware/test_server.py", "seen through its two users"),
     "proxy.policy.admission": (
         "tests/policy/test_engine_waiting.py",
         "half of the engine, and only seen through it",

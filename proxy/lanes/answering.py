@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from proxy.lanes.services import Entry, Services
+from proxy.policy.engine import Engine
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
 from proxy.policy.rules import way_to
@@ -11,6 +12,7 @@ from proxy.policy.verdict import REFUSE, Completion, Kind, Verdict
 from proxy.wire.authority import host_name
 from proxy.wire.negotiation import choose_form
 from proxy.wire.outbound import upstream_asked_for
+from proxy.wire.prepared import PreparedAnswers
 from proxy.wire.request_head import RequestHead
 from proxy.wire.target import read_target
 
@@ -96,6 +98,28 @@ def own_answer(
 
     Its status is `verdict.guard.answers[reason].status`.
     """
+    return rendered(
+        services.engine,
+        services.prepared,
+        services.date(),
+        verdict,
+        reason,
+        head,
+        keep_alive=keep_alive,
+    )
+
+
+def rendered(
+    engine: Engine,
+    prepared: PreparedAnswers,
+    date: bytes,
+    verdict: Verdict,
+    reason: Reason,
+    head: RequestHead | None,
+    *,
+    keep_alive: bool,
+) -> bytes:
+    """The same, for those who have no lanes; `date` is that of now."""
     answer = verdict.guard.answers[reason]
     head_only = False
     if head is None:
@@ -106,11 +130,11 @@ def own_answer(
         safe = head.method in SAFE_METHODS
         form = choose_form(answer, accept, accept_language, safe=safe)
     refused = verdict.reason is reason
-    return services.prepared.render(
+    return prepared.render(
         answer,
         form,
-        date=services.date(),
-        retry_after=verdict.retry_after if refused else services.engine.retry_after(answer),
+        date=date,
+        retry_after=verdict.retry_after if refused else engine.retry_after(answer),
         limit=verdict.limit,
         wait=verdict.wait,
         close=not keep_alive,

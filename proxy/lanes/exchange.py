@@ -13,6 +13,7 @@ from proxy.lanes.request_feed import LONGEST_DISCARD, Incoming
 from proxy.lanes.services import Services
 from proxy.lanes.stored_answers import in_place
 from proxy.lanes.tap import Tap
+from proxy.lanes.waiting import Waiter
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion, State, Verdict
@@ -41,7 +42,7 @@ class Exchange:
         self.incoming = incoming
         self.loop = loop
         self.listener: ListenerSpec = services.listener(listener)
-        self._woken: asyncio.Future[None] | None = None
+        self._waiter = Waiter(services.engine, loop)
         self._task: asyncio.Task[object] | None = None
         self._verdict: Verdict | None = None
         self._given_up = False
@@ -67,7 +68,7 @@ class Exchange:
         keep_alive = False
         try:
             while verdict.state is State.WAIT:
-                await self._wait(verdict)
+                await self._waiter.wait(verdict)
             if verdict.state is State.FORWARD and head is not None:
                 self.own = monotonic() - self.incoming.received_at - verdict.waited
                 if max_forwards(head) == 0:
@@ -103,7 +104,7 @@ class Exchange:
             return False
         if verdict.state is State.WAIT:
             self.services.engine.dismiss(verdict, monotonic())
-            self._wake()
+            self._waiter.wake()
         elif verdict.state is State.FORWARD:
             self._given_up = True
             self._task.cancel()
@@ -165,23 +166,8 @@ class Exchange:
         if isinstance(broken, TravelError):
             self.detail = str(broken)
             return engine.reject(listener.name, broken.reason, now)
-        return judge(self.services, listener, head, client_key(self.client), now, self._wake)
-
-    def _wake(self) -> None:
-        if self._woken is not None:
-            _set(self._woken)
-
-    async def _wait(self, verdict: Verdict) -> None:
-        """Until the verdict has changed, or its time has come."""
-        self._woken = self.loop.create_future()
-        timer = self.loop.call_later(max(0.0, verdict.wait_until - monotonic()), self._wake)
-        try:
-            await self._woken
-        finally:
-            timer.cancel()
-        # uvloop's timers count in milliseconds and may be one early.
-        if (now := monotonic()) >= verdict.wait_until:
-            self.services.engine.resume(verdict, now)
+        client = client_key(self.client)
+        return judge(self.services, listener, head, client, now, self._waiter.wake)
 
     def _settle(self, verdict: Verdict) -> None:
         now = monotonic()

@@ -247,7 +247,7 @@ class RequestHeadReader:
             return None
         self.rest = data[end:]
         assert self._start_line is not None  # noqa: S101 - set together with the section
-        return _request_head(*self._start_line, section.fields)
+        return request_head(*self._start_line, section.fields)
 
     def _take_request_line(self, data: bytes) -> int:
         """Take the request line, or as much of it as there is; where in `data` it ends."""
@@ -351,7 +351,11 @@ def _usual_head(method: bytes, target: bytes, pieces: list[bytes]) -> RequestHea
     )
 
 
-def _request_head(method: bytes, target: bytes, minor: bytes, fields: list[Field]) -> RequestHead:
+def request_head(method: bytes, target: bytes, minor: bytes, fields: list[Field]) -> RequestHead:
+    """The head that consists of these, each well-formed; `minor` is the digit of HTTP/1.x.
+
+    Raises BadRequest, UnsupportedCoding for what means nothing, or two things.
+    """
     version = (1, 1) if minor == b"1" else (1, 0)
     found: dict[bytes, list[bytes]] = {}
     for name, value in fields:

@@ -1,0 +1,121 @@
+"""An aiohttp session's requests under the rules of a listener."""
+
+from contextvars import ContextVar
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ServerDisconnectedError,
+)
+from aiohttp.client import IDEMPOTENT_METHODS
+from aiohttp.helpers import BaseTimerContext
+
+from proxy.middleware.made_response import made_response
+from proxy.middleware.turn import Turn, Turns
+from proxy.policy.reasons import Reason
+from proxy.wire.grammar import Field
+
+_sent_again: ContextVar[BaseTimerContext | None] = ContextVar("sent_again", default=None)
+"""The timer, which is one for all its attempts, of the call that aiohttp is about to repeat."""
+
+
+def client_middleware(turns: Turns, listener: str) -> ClientMiddlewareType:
+    """Sends what the rules admit, in its turn. What they refuse is answered here, by a response
+    like any other, and not sent. What fails, fails as without us, unless the page for that is a
+    default: one with a status below 400.
+
+    A request holds its permits until its response has come to its end, or is closed.
+    """
+
+    async def guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        turn = turns.begin(listener, _start(request), _fields(request), "")
+        failure: Exception
+        try:
+            # The session's own timer, as responses use it: its end is a TimeoutError here already.
+            with request._timer:
+                refused = await turn.wait()
+                if refused is None:
+                    response = await handler(request)
+        except TimeoutError as error:
+            failure, reason = error, Reason.UPSTREAM_TIMEOUT
+        except (ClientError, OSError) as error:
+            failure, reason = error, Reason.UPSTREAM_ERROR
+        except BaseException:
+            if turn.sent:
+                turn.failed()
+            turn.end()
+            raise
+        else:
+            if refused is None:
+                turn.answered(response.status)
+                _end_with(response, turn)
+                return response
+            try:
+                return await made_response(request, turn.answer(refused))
+            finally:
+                turn.end()
+        return await _after(request, turn, failure, reason)
+
+    return guard
+
+
+async def _after(
+    request: ClientRequest, turn: Turn, failure: Exception, reason: Reason
+) -> ClientResponse:
+    """The default in a failure's place, or the failure."""
+    if not turn.sent:
+        turn.end()
+        raise failure
+    if _will_be_sent_again(request, failure):
+        # A connection that the callee had closed meanwhile says nothing of the callee.
+        turn.end()
+        raise failure
+    turn.failed()
+    try:
+        if turn.verdict.guard.answers[reason].status >= 400:
+            raise failure
+        return await made_response(request, turn.answer(reason))
+    finally:
+        turn.end(reason)
+
+
+def _will_be_sent_again(request: ClientRequest, failure: Exception) -> bool:
+    """Whether aiohttp sends the request once more, as it does where a kept connection was closed
+    before there was an answer (RFC 9110 section 9.2.2). It comes by here again then.
+    """
+    timer = request._timer
+    if (
+        request.method not in IDEMPOTENT_METHODS
+        or not request.session._retry_connection
+        or not isinstance(failure, ServerDisconnectedError | ClientOSError)
+        or isinstance(failure, ClientConnectorError)
+        or _sent_again.get() is timer
+    ):
+        return False
+    _sent_again.set(timer)
+    return True
+
+
+def _end_with(response: ClientResponse, turn: Turn) -> None:
+    connection = response.connection
+    if connection is None:
+        turn.end()
+    else:
+        connection.add_callback(turn.end)
+
+
+def _start(request: ClientRequest) -> tuple[bytes, bytes, bytes]:
+    target = request.url.raw_path_qs
+    return request.method.encode("ascii"), target.encode("ascii"), b"%d" % request.version.minor
+
+
+def _fields(request: ClientRequest) -> list[Field]:
+    return [
+        (name.encode(errors="replace"), value.encode(errors="replace"))
+        for name, value in request.headers.items()
+    ]

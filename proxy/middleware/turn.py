@@ -1,0 +1,121 @@
+"""One request's way past the engine, inside a program: what lanes do, without their sockets."""
+
+import asyncio
+import time
+from collections import defaultdict
+from time import monotonic
+
+from proxy.lanes.answering import as_request, rendered
+from proxy.lanes.request_feed import translated
+from proxy.lanes.waiting import Waiter
+from proxy.policy.counters import UpstreamCounters
+from proxy.policy.engine import Engine
+from proxy.policy.reasons import Reason
+from proxy.policy.verdict import Completion, State
+from proxy.wire.answer import http_date
+from proxy.wire.client import client_key
+from proxy.wire.errors import BadMessage, BadRequest
+from proxy.wire.grammar import TOKEN_BYTES, Field
+from proxy.wire.prepared import PreparedAnswers
+from proxy.wire.request_head import RequestHead, request_head
+
+
+class Turns:
+    """What the requests of a program share. `counters` tell how each upstream answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.prepared = PreparedAnswers()
+        self.counters: defaultdict[str, UpstreamCounters] = defaultdict(UpstreamCounters)
+
+    def begin(
+        self, listener: str, start: tuple[bytes, bytes, bytes], fields: list[Field], client: str
+    ) -> "Turn":
+        """Decides about a request, from the running event loop; `start` is its method, target and
+        the minor digit of its version, `client` the client's address.
+
+        What a sidecar would not take for one request, of one meaning, is refused here as well.
+        """
+        try:
+            if any(not name or name.translate(None, TOKEN_BYTES) for name, _ in fields):
+                raise BadRequest("a field's name that is none")
+            head = request_head(*start, fields)
+        except BadMessage as error:
+            return Turn(self, listener, translated(error).reason)
+        return Turn(self, listener, head, client)
+
+
+class Turn:
+    """A request from its verdict, made with it, to its settlement: `end`, once, on every exit.
+
+    `status` is that of the answer, 0 as long as there is none.
+    """
+
+    def __init__(
+        self, turns: Turns, listener: str, asked: RequestHead | Reason, client: str = ""
+    ) -> None:
+        engine, now = turns.engine, monotonic()
+        self._turns = turns
+        self._began = now
+        self._forwarded_at = 0.0
+        self._own = 0.0
+        self._silence = 0.0
+        self._head: RequestHead | None = None
+        self._waiter = Waiter(engine, asyncio.get_running_loop())
+        self._upstream = turns.counters[engine.rules.listeners[listener].upstream]
+        self.status = 0
+        if isinstance(asked, Reason):
+            self.verdict = engine.reject(listener, asked, now)
+        else:
+            self._head = asked
+            request = as_request(asked, client_key(client))
+            self.verdict = engine.decide(listener, request, now, self._waiter.wake)
+
+    @property
+    def sent(self) -> bool:
+        """Whether it was let go on, and has not ended."""
+        return self.verdict.state is State.FORWARD
+
+    async def wait(self) -> Reason | None:
+        """Waits as long as the verdict does: None when the request may go on, else why not."""
+        verdict = self.verdict
+        while verdict.state is State.WAIT:
+            await self._waiter.wait(verdict)
+        self._forwarded_at = monotonic()
+        self._own = self._forwarded_at - self._began - verdict.waited
+        return verdict.reason
+
+    def answered(self, status: int) -> None:
+        """The answer's head is there. Only the first time counts, and none after the end."""
+        if self.status or not self.sent:
+            return
+        now = monotonic()
+        latency = now - self._forwarded_at
+        self.status = status
+        self._upstream.answered(status, latency, None, now)
+        self._turns.engine.answered(self.verdict, status, latency, now)
+
+    def failed(self) -> None:
+        """There is, or will be, no answer, though the request was sent, and may be worked on."""
+        self._silence = monotonic() - self._forwarded_at
+        self._upstream.unanswered(self._silence)
+
+    def answer(self, reason: Reason) -> bytes:
+        """The answer in the shop's place, as a whole message; its status is that of the request."""
+        turns, verdict = self._turns, self.verdict
+        self.status = verdict.guard.answers[reason].status
+        date = http_date(int(time.time()))
+        return rendered(
+            turns.engine, turns.prepared, date, verdict, reason, self._head, keep_alive=True
+        )
+
+    def end(self, reason: Reason | None = None) -> None:
+        """Settles it; `reason` is why what was forwarded has no answer, if that is so."""
+        now = monotonic()
+        verdict = self.verdict
+        duration = now - self._began
+        own = duration - verdict.waited if verdict.state is State.REFUSE else self._own
+        if reason is not None:
+            self._upstream.failures += 1
+        completion = Completion(self.status, duration, own, reason, self._silence)
+        self._turns.engine.settle(verdict, completion, now)
