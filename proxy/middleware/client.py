@@ -34,51 +34,47 @@ def client_middleware(turns: Turns, listener: str) -> ClientMiddlewareType:
 
     async def guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         turn = turns.begin(listener, _start(request), _fields(request), "")
-        failure: Exception
         try:
             # The session's own timer, as responses use it: its end is a TimeoutError here already.
             with request._timer:
                 refused = await turn.wait()
                 if refused is None:
                     response = await handler(request)
-        except TimeoutError as error:
-            failure, reason = error, Reason.UPSTREAM_TIMEOUT
-        except (ClientError, OSError) as error:
-            failure, reason = error, Reason.UPSTREAM_ERROR
+                else:
+                    response = await made_response(request, turn.answer(refused))
+        except (ClientError, OSError) as failure:
+            default = await _in_place_of(failure, request, turn)
+            if default is None:
+                raise
+            return default
         except BaseException:
-            if turn.sent:
-                turn.failed()
+            turn.abandoned()
             turn.end()
             raise
+        turn.answered(response.status)
+        if response.connection is None:
+            turn.end()
         else:
-            if refused is None:
-                turn.answered(response.status)
-                _end_with(response, turn)
-                return response
-            try:
-                return await made_response(request, turn.answer(refused))
-            finally:
-                turn.end()
-        return await _after(request, turn, failure, reason)
+            response.connection.add_callback(turn.end)
+        return response
 
     return guard
 
 
-async def _after(
-    request: ClientRequest, turn: Turn, failure: Exception, reason: Reason
-) -> ClientResponse:
-    """The default in a failure's place, or the failure."""
-    if not turn.sent:
-        turn.end()
-        raise failure
-    if _will_be_sent_again(request, failure):
+async def _in_place_of(
+    failure: Exception, request: ClientRequest, turn: Turn
+) -> ClientResponse | None:
+    """The default that the rules have for a failure, if they have one. It ends the turn."""
+    if not turn.sent or _will_be_sent_again(request, failure):
         # A connection that the callee had closed meanwhile says nothing of the callee.
         turn.end()
-        raise failure
-    turn.failed()
+        return None
+    timed_out = isinstance(failure, TimeoutError)
+    reason = Reason.UPSTREAM_TIMEOUT if timed_out else Reason.UPSTREAM_ERROR
+    turn.abandoned()
     try:
         if turn.verdict.guard.answers[reason].status >= 400:
-            raise failure
+            return None
         return await made_response(request, turn.answer(reason))
     finally:
         turn.end(reason)
@@ -99,14 +95,6 @@ def _will_be_sent_again(request: ClientRequest, failure: Exception) -> bool:
         return False
     _sent_again.set(timer)
     return True
-
-
-def _end_with(response: ClientResponse, turn: Turn) -> None:
-    connection = response.connection
-    if connection is None:
-        turn.end()
-    else:
-        connection.add_callback(turn.end)
 
 
 def _start(request: ClientRequest) -> tuple[bytes, bytes, bytes]:

@@ -18,9 +18,7 @@ async def made_response(request: ClientRequest, message: bytes) -> ClientRespons
     loop = asyncio.get_running_loop()
     protocol = ResponseHandler(loop)
     # The whole is there: nothing must pause a transport that does not exist.
-    protocol.set_response_params(
-        skip_payload=request.method == "HEAD", read_bufsize=len(message), max_line_size=len(message)
-    )
+    protocol.set_response_params(skip_payload=request.method == "HEAD", read_bufsize=len(message))
     protocol.data_received(message)
     response = request.response_class(
         request.method,

@@ -45,8 +45,15 @@ class PlanB:
     context manager, or as long as an application does that was `setup`.
     """
 
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
-        """Use `load`."""
+    def __init__(
+        self, path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """The rules in the file `path`, with values from `environ`.
+
+        Raises RulesError, which says all that `planb check` would, by line, and what of it can't
+        be done inside a program.
+        """
+        path = Path(path)
         began = time.time()
         snapshot = load(path, environ)
         problems = [Problem(str(path), 1, 1, *each) for each in _out_of_reach(snapshot)]
@@ -66,15 +73,6 @@ class PlanB:
         )
         self._users = 0
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Self:
-        """The rules in the file `path`, with values from `environ`.
-
-        Raises RulesError, which says all that `planb check` would, by line, and what of it can't
-        be done inside a program.
-        """
-        return cls(Path(path), environ)
 
     def setup(self, app: web.Application, listener: str) -> None:
         """Guards `app` as `listener` would, before its other middlewares, and runs with it.

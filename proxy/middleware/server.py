@@ -7,6 +7,9 @@ from proxy.middleware.turn import Turn, Turns
 from proxy.policy.reasons import REQUEST_AT_FAULT
 from proxy.wire.client import client_address
 
+CLIENT_LEFT = 499
+"""For the access log only: what nginx writes there when nobody is left to read an answer."""
+
 _TURN = web.RequestKey("turn", Turn)
 
 
@@ -40,7 +43,7 @@ def server_middleware(turns: Turns, listener: str, unguarded: Handler) -> Middle
                 return response
             if request.transport is None:
                 # aiohttp lets handlers of clients that have left go on: this one need not begin.
-                raise ConnectionResetError("the client left")
+                return web.Response(status=CLIENT_LEFT)
             request[_TURN] = turn
             _limit_body(request, turn)
             return await _handle(request, handler, turn)
@@ -75,14 +78,10 @@ async def _handle(request: web.Request, handler: Handler, turn: Turn) -> web.Str
     except web.HTTPException as answer:
         turn.answered(answer.status)
         raise
-    except ConnectionError:
-        # The client left while a stream was sent to it; or it is a fault, and aiohttp cuts it.
-        raise
-    except TimeoutError:
-        turn.answered(504)
-        raise
-    except Exception:
-        turn.answered(500)
+    except Exception as error:
+        # What a handler can't write to a client that has left is no fault of the handler.
+        if request.transport is not None:
+            turn.answered(504 if isinstance(error, TimeoutError) else 500)
         raise
     turn.answered(response.status)
     return response

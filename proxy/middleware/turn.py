@@ -57,7 +57,7 @@ class Turn:
         engine, now = turns.engine, monotonic()
         self._turns = turns
         self._began = now
-        self._forwarded_at = 0.0
+        self._sent_at: float | None = None
         self._own = 0.0
         self._silence = 0.0
         self._head: RequestHead | None = None
@@ -73,32 +73,35 @@ class Turn:
 
     @property
     def sent(self) -> bool:
-        """Whether it was let go on, and has not ended."""
-        return self.verdict.state is State.FORWARD
+        """Whether it was let go on."""
+        return self._sent_at is not None
 
     async def wait(self) -> Reason | None:
-        """Waits as long as the verdict does: None when the request may go on, else why not."""
+        """Waits as long as the verdict does: None when the request is sent now, else why not."""
         verdict = self.verdict
         while verdict.state is State.WAIT:
             await self._waiter.wait(verdict)
-        self._forwarded_at = monotonic()
-        self._own = self._forwarded_at - self._began - verdict.waited
+        now = monotonic()
+        self._own = now - self._began - verdict.waited
+        if verdict.reason is None:
+            self._sent_at = now
         return verdict.reason
 
     def answered(self, status: int) -> None:
         """The answer's head is there. Only the first time counts, and none after the end."""
-        if self.status or not self.sent:
+        sent_at = self._sent_at
+        if sent_at is None or self.status or self.verdict.state is State.SETTLED:
             return
         now = monotonic()
-        latency = now - self._forwarded_at
         self.status = status
-        self._upstream.answered(status, latency, None, now)
-        self._turns.engine.answered(self.verdict, status, latency, now)
+        self._upstream.answered(status, now - sent_at, None, now)
+        self._turns.engine.answered(self.verdict, status, now - sent_at, now)
 
-    def failed(self) -> None:
-        """There is, or will be, no answer, though the request was sent, and may be worked on."""
-        self._silence = monotonic() - self._forwarded_at
-        self._upstream.unanswered(self._silence)
+    def abandoned(self) -> None:
+        """Nobody waits for an answer any more. If the request was sent, it may be worked on."""
+        if self._sent_at is not None:
+            self._silence = monotonic() - self._sent_at
+            self._upstream.unanswered(self._silence)
 
     def answer(self, reason: Reason) -> bytes:
         """The answer in the shop's place, as a whole message; its status is that of the request."""
@@ -110,7 +113,7 @@ class Turn:
         )
 
     def end(self, reason: Reason | None = None) -> None:
-        """Settles it; `reason` is why what was forwarded has no answer, if that is so."""
+        """Settles it; `reason` is why what was sent has no answer, if it failed."""
         now = monotonic()
         verdict = self.verdict
         duration = now - self._began

@@ -18,7 +18,7 @@ BROWSER = "Accept: text/html,*/*;q=0.8"
 
 def plan_b(folder: Path, more: str = "", *, listener: str = "", upstream: str = "") -> PlanB:
     """With one listener before one upstream; keys of either as YAML flow, `more` at the end."""
-    return PlanB.load(write(folder, more, listener=listener, upstream=upstream), {})
+    return PlanB(write(folder, more, listener=listener, upstream=upstream), {})
 
 
 def write(folder: Path, more: str = "", *, listener: str = "", upstream: str = "") -> Path:

@@ -69,7 +69,7 @@ async def test_a_default_stands_in_for_what_is_refused(tmp_path: Path) -> None:
 async def test_a_large_default_is_whole(tmp_path: Path) -> None:
     file = write(tmp_path, DEFAULT)
     (tmp_path / "none.json").write_text('"' + "x" * 1_000_000 + '"')
-    guard = PlanB.load(file, {})
+    guard = PlanB(file, {})
     async with calling(guard, _reset) as (_, http), http.post("/") as answer:
         assert len(await answer.json()) == 1_000_000
 

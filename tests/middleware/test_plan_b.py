@@ -28,7 +28,7 @@ def _app(guard: PlanB) -> web.Application:
 def test_mistakes_are_told_as_planb_check_tells_them(tmp_path: Path) -> None:
     file = write(tmp_path, "routes: [{name: one, limits: [{rat: 1/s}]}]")
     with pytest.raises(RulesError, match=r'planb\.yaml:5:\d+: .*rat: .*did you mean "rate"'):
-        PlanB.load(file, {})
+        PlanB(file, {})
 
 
 @pytest.mark.parametrize(

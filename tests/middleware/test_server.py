@@ -37,6 +37,8 @@ class App:
                 raise web.HTTPNotFound
             case "/broken":
                 raise RuntimeError("broken")
+            case "/unconnected":
+                raise ConnectionRefusedError
             case "/late":
                 raise TimeoutError
             case "/stream":
@@ -106,7 +108,8 @@ async def test_one_waits_for_its_turn_and_one_too_many_does_not(guard: PlanB) ->
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/missing", 404), ("/broken", 500), ("/late", 504), ("/", 200)]
+    ("path", "status"),
+    [("/missing", 404), ("/broken", 500), ("/unconnected", 500), ("/late", 504), ("/", 200)],
 )
 async def test_an_exception_is_the_answer_that_aiohttp_makes_of_it(
     guard: PlanB, path: str, status: int
@@ -139,7 +142,9 @@ async def test_a_client_that_leaves_a_stream_gives_back_its_place(guard: PlanB) 
     assert await metric(guard, "planb_responses_total", status_class="2xx") == 1
 
 
-async def test_who_left_while_it_waited_is_not_worked_for(tmp_path: Path) -> None:
+async def test_who_left_while_it_waited_is_not_worked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     guard = plan_b(tmp_path, ONE_AT_A_TIME.replace("50ms", "5s"))
     app = App(guard)
     async with serving(app.app) as port:
@@ -154,6 +159,7 @@ async def test_who_left_while_it_waited_is_not_worked_for(tmp_path: Path) -> Non
         assert (await first).status == 200
         await at_rest(guard)
     assert app.asked == ["/wait"]
+    assert not caplog.records
 
 
 async def test_an_open_socket_is_no_request_that_waits_for_its_answer(tmp_path: Path) -> None:
