@@ -47,9 +47,6 @@ SPARE_DESCRIPTORS = 256
 LAST_ANSWERS_SECONDS = 1.0
 """How long those that drain in vain may take to read that they do."""
 
-GATE_NOTICE_SECONDS = 0.5
-"""How late the log may tell that a breaker has opened."""
-
 STANDARD_OUTPUT = 1
 
 
@@ -82,7 +79,7 @@ async def _serve(
     beside = (
         asyncio.create_task(_watch(reloader)),
         asyncio.create_task(sidecar.sample_load()),
-        asyncio.create_task(sidecar.watch_gates()),
+        asyncio.create_task(sidecar.gate_notice.run()),
     )
     try:
         return await sidecar.until_ended(reloader)
@@ -115,7 +112,7 @@ class _Sidecar:
         self._readings = Readings(self._services, self._listeners)
         self._sampler = Sampler(self._readings, self._loop)
         self._notice = ShedNotice(self._engine.shedder)
-        self._gate_notice = GateNotice(self._readings)
+        self.gate_notice = GateNotice(self._readings)
         self._folder: Folder | None = None
         self._admin: web.AppRunner | None = None
         self._admin_address = ""
@@ -185,12 +182,6 @@ class _Sidecar:
             self._notice.tell()
 
         await self._sampler.run(lambda: self._rules.shedding, take)
-
-    async def watch_gates(self) -> None:
-        """Tells in the log what becomes of breakers, for ever."""
-        while True:
-            await asyncio.sleep(GATE_NOTICE_SECONDS)
-            self._gate_notice.tell()
 
     async def until_ended(self, reloader: Reloader) -> int:
         """Serves until SIGTERM or SIGINT, then drains; the exit code. A second signal exits."""

@@ -105,6 +105,31 @@ class EngineReadings:
             worst[upstream] = max(worst[upstream], waiting)
         return worst
 
+    def breakers(self) -> Iterator[BreakerReading]:
+        """See `Stats`."""
+        now = monotonic()
+        for (upstream, route), breaker in self._engine.rules.gates.breakers.items():
+            since = breaker.since_at(now)
+            yield BreakerReading(
+                upstream,
+                route,
+                breaker.state_at(now).value,
+                breaker.share_at(now),
+                breaker.opened,
+                breaker.cause,
+                age=now - since if since else None,
+                next_probe=breaker.opens_for(now),
+                probes=breaker.probes_in_flight,
+            )
+
+    def throttles(self) -> Iterator[ThrottleReading]:
+        """See `Stats`."""
+        now = monotonic()
+        for (upstream, route), throttle in self._engine.rules.gates.throttles.items():
+            requests, accepts = throttle.counts_at(now)
+            probability = throttle.probability_at(now)
+            yield ThrottleReading(upstream, route, probability, requests, accepts)
+
 
 class Readings(EngineReadings):
     """The process's `Stats`."""
@@ -139,31 +164,6 @@ class Readings(EngineReadings):
                 latency=(adaptive and adaptive.algorithm.latency) or None,
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
             )
-
-    def breakers(self) -> Iterator[BreakerReading]:
-        """See `Stats`."""
-        now = monotonic()
-        for (upstream, route), breaker in self._services.engine.rules.gates.breakers.items():
-            since = breaker.since_at(now)
-            yield BreakerReading(
-                upstream,
-                route,
-                breaker.state_at(now).value,
-                breaker.share_at(now),
-                breaker.opened,
-                breaker.cause,
-                age=now - since if since else None,
-                next_probe=breaker.opens_for(now),
-                probes=breaker.probes_in_flight,
-            )
-
-    def throttles(self) -> Iterator[ThrottleReading]:
-        """See `Stats`."""
-        now = monotonic()
-        for (upstream, route), throttle in self._services.engine.rules.gates.throttles.items():
-            requests, accepts = throttle.counts_at(now)
-            probability = throttle.probability_at(now)
-            yield ThrottleReading(upstream, route, probability, requests, accepts)
 
     def snapshots(self) -> SnapshotsReading:
         """See `Stats`."""

@@ -14,6 +14,7 @@ from aiohttp import ClientMiddlewareType, web
 from proxy.middleware.client import client_middleware
 from proxy.middleware.server import note_head, server_middleware
 from proxy.middleware.turn import Turns
+from proxy.ops.gate_notice import GateNotice
 from proxy.ops.metrics import Metrics
 from proxy.ops.reload import ApplyError, Reloader
 from proxy.ops.shed_notice import ShedNotice
@@ -65,6 +66,7 @@ class PlanB:
         self._listeners: set[str] = set()
         self._readings = _Readings(self._engine, self._turns.counters)
         self._notice = ShedNotice(self._engine.shedder)
+        self._gate_notice = GateNotice(self._readings)
         self._reloader = Reloader(
             path, environ, snapshot, began, load=load_apart, apply=self._apply
         )
@@ -107,6 +109,7 @@ class PlanB:
             self._tasks = (
                 loop.create_task(self._follow_file()),
                 loop.create_task(self._sample_load(Sampler(self._readings, loop))),
+                loop.create_task(self._gate_notice.run()),
             )
         return self
 

@@ -1,11 +1,15 @@
 """Tells in the log that a circuit breaker has opened, and that it is closed again."""
 
+import asyncio
 import logging
 
 from proxy.ops.gate_view import callee
 from proxy.ops.stats import Stats
 
 log = logging.getLogger("planb")
+
+INTERVAL_SECONDS = 0.5
+"""How late the log may tell that a breaker has opened."""
 
 
 class GateNotice:
@@ -18,6 +22,12 @@ class GateNotice:
         # How often each had opened when it was last seen closed.
         self._opened: dict[str, int] = {}
         self._told: set[str] = set()
+
+    async def run(self) -> None:
+        """Tells for ever."""
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            self.tell()
 
     def tell(self) -> None:
         """Looks at all of them. What opened and closed since the last call is told all the same."""

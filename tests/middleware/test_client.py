@@ -245,6 +245,21 @@ async def test_the_time_of_a_call_is_over_in_the_queue_as_well(tmp_path: Path) -
     assert await metric(guard, "planb_requests_total", verdict="abandoned") == 1
 
 
+async def test_a_breaker_opens_and_closes_by_what_calls_come_to(tmp_path: Path) -> None:
+    breaker = "{consecutive_failures: 3, open: 200ms, probes: 1, recovery: 0s}"
+    guard = plan_b(tmp_path, DEFAULT, upstream=f"breaker: {breaker}")
+    broken = [response(500, "Internal Server Error", b"")] * 3
+    async with calling(guard, answering(*broken, *[ok(b"well")] * 100)) as (origin, http):
+        statuses = [(await http.get("/")).status for _ in range(4)]
+        assert statuses == [500, 500, 500, 200]
+        assert len(origin.requests) == 3
+        assert await metric(guard, "planb_requests_total", reason="breaker_open") == 1
+        async with asyncio.timeout(10):
+            while await (await http.get("/")).read() != b"well":
+                await asyncio.sleep(0.01)
+    await at_rest(guard)
+
+
 async def test_a_redirect_is_a_request(tmp_path: Path) -> None:
     rules = "routes: [{name: a, match: {path: /a}}, {name: b, match: {path: /b}}]"
     guard = plan_b(tmp_path, rules)

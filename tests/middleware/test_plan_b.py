@@ -97,7 +97,7 @@ async def test_what_runs_with_several_ends_with_the_last(tmp_path: Path) -> None
         async with guard:
             assert asyncio.all_tasks() == before
         assert asyncio.all_tasks() == before
-        assert len(before) == 3
+        assert len(before) == 4
     assert len(asyncio.all_tasks()) == 1
 
 
