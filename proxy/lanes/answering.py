@@ -46,7 +46,7 @@ def as_request(head: RequestHead, client: str) -> Request:
 
 
 def judge(
-    services: Services,
+    engine: Engine,
     listener: ListenerSpec,
     head: RequestHead,
     client: str,
@@ -54,7 +54,6 @@ def judge(
     wake: Callable[[], None],
 ) -> Verdict:
     """The engine's verdict on a request that came in on `listener`; see `Engine.decide`."""
-    engine = services.engine
     way = listener.name
     if listener.outbound:
         upstream = upstream_asked_for(head.target, listener.upstream, listener.hosts)

@@ -166,8 +166,7 @@ class Exchange:
         if isinstance(broken, TravelError):
             self.detail = str(broken)
             return engine.reject(listener.name, broken.reason, now)
-        client = client_key(self.client)
-        return judge(self.services, listener, head, client, now, self._waiter.wake)
+        return judge(engine, listener, head, client_key(self.client), now, self._waiter.wake)
 
     def _settle(self, verdict: Verdict) -> None:
         now = monotonic()

@@ -249,7 +249,7 @@ class ExpressConnection:
         now = monotonic()
         client = self.client
         client.read(listener, head)
-        verdict = judge(self.services, listener, head, client.key, now, self._woken)
+        verdict = judge(self.services.engine, listener, head, client.key, now, self._woken)
         if verdict.state is not REFUSE or verdict.lookup is not None:
             self._begin_exchange(head, verdict, now, rest)
             return False

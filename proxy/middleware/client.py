@@ -18,7 +18,9 @@ from aiohttp.helpers import BaseTimerContext
 from proxy.middleware.made_response import made_response
 from proxy.middleware.turn import Turn, Turns
 from proxy.policy.reasons import Reason
+from proxy.policy.snapshot import ListenerSpec
 from proxy.wire.grammar import Field
+from proxy.wire.outbound import upstream_asked_for
 
 _sent_again: ContextVar[BaseTimerContext | None] = ContextVar("sent_again", default=None)
 """The timer, which is one for all its attempts, of the call that aiohttp is about to repeat."""
@@ -33,7 +35,8 @@ def client_middleware(turns: Turns, listener: str) -> ClientMiddlewareType:
     """
 
     async def guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        turn = turns.begin(listener, _start(request), _fields(request), "")
+        start = _start(request, turns.engine.rules.listeners[listener])
+        turn = turns.begin(listener, start, _fields(request), "")
         try:
             # The session's own timer, as responses use it: its end is a TimeoutError here already.
             with request._timer:
@@ -97,9 +100,14 @@ def _will_be_sent_again(request: ClientRequest, failure: Exception) -> bool:
     return True
 
 
-def _start(request: ClientRequest) -> tuple[bytes, bytes, bytes]:
-    target = request.url.raw_path_qs
-    return request.method.encode("ascii"), target.encode("ascii"), b"%d" % request.version.minor
+def _start(request: ClientRequest, listener: ListenerSpec) -> tuple[bytes, bytes, bytes]:
+    """As the listener would get it, of a program that takes it for its proxy if that has `hosts`:
+    what is in none of them is for its upstream, if it has one.
+    """
+    target = str(request.url).encode("ascii")
+    if listener.upstream and not upstream_asked_for(target, "", listener.hosts):
+        target = request.url.raw_path_qs.encode("ascii")
+    return request.method.encode("ascii"), target, b"%d" % request.version.minor
 
 
 def _fields(request: ClientRequest) -> list[Field]:

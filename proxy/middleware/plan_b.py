@@ -51,19 +51,16 @@ class PlanB:
     ) -> None:
         """The rules in the file `path`, with values from `environ`.
 
-        Raises RulesError, which says all that `planb check` would, by line, and what of it can't
-        be done inside a program.
+        Raises RulesError, which says all that `planb check` would, by line.
         """
         path = Path(path)
         began = time.time()
         snapshot = load(path, environ)
-        problems = [Problem(str(path), 1, 1, *each) for each in _out_of_reach(snapshot)]
-        if problems:
-            raise RulesError(problems, snapshot.files)
         self._path = path
         self._engine = Engine(snapshot, time.monotonic(), random.random)
         self._turns = Turns(self._engine)
-        self._listeners: set[str] = set()
+        # Those that the program uses, and whether it calls others through them.
+        self._used: dict[str, bool] = {}
         self._readings = _Readings(self._engine, self._turns.counters)
         self._notice = ShedNotice(self._engine.shedder)
         self._gate_notice = GateNotice(self._readings)
@@ -79,9 +76,10 @@ class PlanB:
     def setup(self, app: web.Application, listener: str) -> None:
         """Guards `app` as `listener` would, before its other middlewares, and runs with it.
 
-        Raises ValueError when the rules have no such listener.
+        Raises ValueError when the rules have no such inbound listener, and RulesError when they
+        ask on it for what only a sidecar can do.
         """
-        self._use(listener)
+        self._use(listener, outbound=False)
         app.middlewares.insert(0, server_middleware(self._turns, listener, self.metrics))
         app.on_response_prepare.append(note_head)
         app.cleanup_ctx.append(self._run)
@@ -89,9 +87,9 @@ class PlanB:
     def client(self, listener: str) -> ClientMiddlewareType:
         """The middleware that guards whatever a session sends as `listener` would.
 
-        Raises ValueError when the rules have no such listener.
+        Raises as `setup`, but for outbound listeners.
         """
-        self._use(listener)
+        self._use(listener, outbound=True)
         return client_middleware(self._turns, listener)
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -124,12 +122,19 @@ class PlanB:
         async with self:
             yield
 
-    def _use(self, listener: str) -> None:
+    def _use(self, listener: str, *, outbound: bool) -> None:
         known = self._engine.rules.listeners
         if listener not in known:
             hint = suggestion(listener, known)
             raise ValueError(f"no listener {shown(listener)} in {self._path}{hint}")
-        self._listeners.add(listener)
+        used = {**self._used, listener: outbound}
+        problems = [
+            Problem(str(self._path), 1, 1, *each)
+            for each in _out_of_reach(self._engine.rules.snapshot, used)
+        ]
+        if problems:
+            raise RulesError(problems)
+        self._used = used
 
     async def _follow_file(self) -> None:
         try:
@@ -148,25 +153,30 @@ class PlanB:
             sampler.rest()
 
     async def _apply(self, snapshot: Snapshot) -> None:
-        for key, why in _out_of_reach(snapshot):
+        for key, why in _out_of_reach(snapshot, self._used):
             raise ApplyError(f"{key}: {why}")
-        gone = self._listeners - {each.name for each in snapshot.listeners}
-        if gone:
-            raise ApplyError(f"the program uses the listener {shown(min(gone))}, which is gone")
         for rules in self._engine.build(snapshot):  # noqa: B007 - complete after the last step
             await asyncio.sleep(0)
         self._engine.swap(rules, time.monotonic())
         self._notice.tell()
 
 
-def _out_of_reach(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """What the rules ask for and only a sidecar can do: the key, and why not."""
+def _out_of_reach(snapshot: Snapshot, used: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    """What the rules ask for and a program that uses these listeners can't do: the key, and why."""
+    places = {each.name: place for place, each in enumerate(snapshot.listeners)}
+    for name, outbound in used.items():
+        if name not in places:
+            yield "listeners", f"the program uses {shown(name)}, which is gone"
+        elif snapshot.listeners[places[name]].outbound is not outbound:
+            direction = "outbound" if outbound else "inbound"
+            yield f"listeners[{places[name]}].direction", f"the program uses it as {direction}"
     for index, route in enumerate(snapshot.routes):
-        if route.keep is not None:
+        holds = not route.listeners or not used.keys().isdisjoint(route.listeners)
+        if route.keep is not None and holds:
             yield f"routes[{index}]", "only a sidecar keeps answers: no cache, no fallback.snapshot"
     signals = () if snapshot.shedding is None else snapshot.shedding.signals
     for name in signals:
-        if name.startswith("reported_"):
+        if name.startswith("reported_") and False in used.values():
             yield f"shedding.signals.{name}", "only a sidecar reads what an upstream reports"
 
 

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from time import monotonic
 
-from proxy.lanes.answering import as_request, rendered
+from proxy.lanes.answering import judge, rendered
 from proxy.lanes.request_feed import translated
 from proxy.lanes.waiting import Waiter
 from proxy.policy.counters import UpstreamCounters
@@ -62,14 +62,14 @@ class Turn:
         self._silence = 0.0
         self._head: RequestHead | None = None
         self._waiter = Waiter(engine, asyncio.get_running_loop())
-        self._upstream = turns.counters[engine.rules.listeners[listener].upstream]
+        spec = engine.rules.listeners[listener]
+        self._upstream = turns.counters[spec.upstream]
         self.status = 0
         if isinstance(asked, Reason):
             self.verdict = engine.reject(listener, asked, now)
         else:
             self._head = asked
-            request = as_request(asked, client_key(client))
-            self.verdict = engine.decide(listener, request, now, self._waiter.wake)
+            self.verdict = judge(engine, spec, asked, client_key(client), now, self._waiter.wake)
 
     @property
     def sent(self) -> bool:

@@ -17,7 +17,9 @@ BROWSER = "Accept: text/html,*/*;q=0.8"
 
 
 def plan_b(folder: Path, more: str = "", *, listener: str = "", upstream: str = "") -> PlanB:
-    """With one listener before one upstream; keys of either as YAML flow, `more` at the end."""
+    """With a listener `front`, to serve, and `out`, to call; keys of `front` and of their upstream
+    as YAML flow, `more` at the end.
+    """
     return PlanB(write(folder, more, listener=listener, upstream=upstream), {})
 
 
@@ -26,7 +28,11 @@ def write(folder: Path, more: str = "", *, listener: str = "", upstream: str = "
     file = folder / "planb.yaml"
     file.write_text(
         "version: 1\n"
-        f"listeners: [{{name: front, bind: '127.0.0.1:8080', upstream: shop, {listener}}}]\n"
+        "listeners:\n"
+        f"- {{name: front, bind: '127.0.0.1:8080', upstream: shop, {listener}}}\n"
+        "- {name: out, bind: '127.0.0.1:8081', direction: outbound, upstream: shop}\n"
+        "- {name: named, bind: '127.0.0.1:8082', direction: outbound, "
+        "hosts: {'localhost:1': shop}}\n"
         f"upstreams: {{shop: {{url: 'http://127.0.0.1:8000', {upstream}}}}}\n"
         "pages: {none: {status: 200, json: none.json}}\n" + more
     )
@@ -57,7 +63,7 @@ async def get(port: int, target: str, *lines: str, method: str = "GET") -> Respo
 def session(guard: PlanB, port: int, total: float | None = None) -> ClientSession:
     return ClientSession(
         f"http://127.0.0.1:{port}",
-        middlewares=[guard.client("front")],
+        middlewares=[guard.client("out")],
         timeout=ClientTimeout(total=total),
     )
 

@@ -126,7 +126,7 @@ async def test_the_end_of_the_time_while_connecting_is_a_failure_too(tmp_path: P
     async with ClientSession(
         "http://127.0.0.1:1",
         connector=_NeverConnected(),
-        middlewares=[guard.client("front")],
+        middlewares=[guard.client("out")],
         timeout=ClientTimeout(total=0.05),
     ) as http:
         async with http.get("/") as answer:
@@ -258,6 +258,22 @@ async def test_a_breaker_opens_and_closes_by_what_calls_come_to(tmp_path: Path) 
             while await (await http.get("/")).read() != b"well":
                 await asyncio.sleep(0.01)
     await at_rest(guard)
+
+
+async def test_of_a_listener_for_named_hosts_others_are_not_called(tmp_path: Path) -> None:
+    guard = plan_b(tmp_path, DEFAULT)
+    async with RawOrigin(answering(ok())) as origin:
+        middlewares = [guard.client("named")]
+        async with ClientSession(middlewares=middlewares) as http:
+            async with http.get(f"http://127.0.0.1:{origin.port}/") as answer:
+                assert (answer.status, answer.headers["Proxy-Status"][-18:]) == (
+                    403,
+                    '"host_not_allowed"',
+                )
+            async with http.get("http://localhost:1/") as answer:
+                assert await answer.json() == {"coupons": []}
+        assert not origin.requests
+    assert await metric(guard, "planb_requests_total", reason="upstream_error") == 1
 
 
 async def test_a_redirect_is_a_request(tmp_path: Path) -> None:

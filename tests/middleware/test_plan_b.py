@@ -27,7 +27,7 @@ def _app(guard: PlanB) -> web.Application:
 
 def test_mistakes_are_told_as_planb_check_tells_them(tmp_path: Path) -> None:
     file = write(tmp_path, "routes: [{name: one, limits: [{rat: 1/s}]}]")
-    with pytest.raises(RulesError, match=r'planb\.yaml:5:\d+: .*rat: .*did you mean "rate"'):
+    with pytest.raises(RulesError, match=r'planb\.yaml:8:\d+: .*rat: .*did you mean "rate"'):
         PlanB(file, {})
 
 
@@ -43,8 +43,17 @@ def test_mistakes_are_told_as_planb_check_tells_them(tmp_path: Path) -> None:
     ],
 )
 def test_what_only_a_sidecar_can_do_is_a_mistake(tmp_path: Path, rules: str, why: str) -> None:
+    guard = plan_b(tmp_path, rules)
     with pytest.raises(RulesError, match=why):
-        plan_b(tmp_path, rules)
+        guard.setup(web.Application(), "front")
+
+
+def test_what_is_asked_for_elsewhere_is_not(tmp_path: Path) -> None:
+    rules = """
+routes: [{name: a, match: {listeners: [front]}, cache: {ttl: 1s}}]
+shedding: {signals: {reported_cpu: {start: 50%, full: 60%, refuse: 70%}}}
+"""
+    plan_b(tmp_path, rules).client("out")
 
 
 def test_a_listener_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
@@ -53,6 +62,14 @@ def test_a_listener_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         guard.setup(web.Application(), "fronf")
     with pytest.raises(ValueError, match='no listener "x"'):
         guard.client("x")
+
+
+def test_a_listener_is_used_in_its_direction(tmp_path: Path) -> None:
+    guard = plan_b(tmp_path)
+    with pytest.raises(RulesError, match=r"listeners\[1\]\.direction: .* as inbound"):
+        guard.setup(web.Application(), "out")
+    with pytest.raises(RulesError, match=r"listeners\[0\]\.direction: .* as outbound"):
+        guard.client("front")
 
 
 async def test_metrics_are_shown_even_when_all_else_is_refused(tmp_path: Path) -> None:
