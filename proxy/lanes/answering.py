@@ -1,6 +1,7 @@
 """What is asked about a request, and what is said when it is refused: the same on every lane."""
 
 from collections.abc import Callable
+from typing import Final
 
 from proxy.lanes.services import Entry, Services
 from proxy.policy.engine import Engine
@@ -16,7 +17,7 @@ from proxy.wire.prepared import PreparedAnswers
 from proxy.wire.request_head import RequestHead
 from proxy.wire.target import read_target
 
-SMALL_BODY_BYTES = 65536
+SMALL_BODY_BYTES: Final = 65536
 """A refused request's body up to this size is read to its end and the connection kept."""
 
 MOST_REFUSALS = 1000
@@ -25,7 +26,7 @@ place to others when connections are scarce, and lets a balancer before us choos
 nginx answers on a connection by default (keepalive_requests).
 """
 
-SAFE_METHODS = frozenset({b"GET", b"HEAD"})
+SAFE_METHODS: Final = frozenset({b"GET", b"HEAD"})
 """A page that answers these may reload itself."""
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
+from typing import Final
 
-HIGH_WATER_BYTES = 65536
+HIGH_WATER_BYTES: Final = 65536
 """Reading pauses while more than this is queued: what one slow exchange may hold, one read aside.
 
 aiohttp and asyncio use the same mark for their buffers.

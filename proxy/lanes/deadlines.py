@@ -6,11 +6,12 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 from time import monotonic
+from typing import Final
 
-TICK = 0.02
+TICK: Final = 0.02
 """Seconds that a deadline may be late, the event loop's own lag aside; it is never early."""
 
-LONGEST_LOOK = 60.0
+LONGEST_LOOK: Final = 60.0
 """Seconds after which there is another look at one that is further off: so there are at most
 LONGEST_LOOK / TICK slots, whatever time-outs the rules have."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy.lanes.answering import judge, may_go_on, own_answer, settle
 from proxy.lanes.byte_queue import HIGH_WATER_BYTES
@@ -26,7 +26,7 @@ from proxy.wire.request_head import RequestHead
 if TYPE_CHECKING:
     from proxy.lanes.express import ExpressLane
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE: Final = 32
 """Requests in one piece that are answered before others have their turn: under half a
 millisecond's work."""
 

@@ -1,12 +1,13 @@
 """From the express lane to the full one: what goes there, and how."""
 
 import asyncio
+from typing import Final
 
 from proxy.lanes.full_downstream import DownstreamConnection
 from proxy.wire.fields import max_forwards
 from proxy.wire.request_head import RequestHead
 
-_UNUSUAL_METHODS = frozenset({b"CONNECT", b"OPTIONS", b"TRACE"})
+_UNUSUAL_METHODS: Final = frozenset({b"CONNECT", b"OPTIONS", b"TRACE"})
 
 
 def is_unusual(head: RequestHead) -> bool:

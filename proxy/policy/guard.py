@@ -1,7 +1,7 @@
 """What holds for the requests of one route on one listener, ready to be asked."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.answers import Answer
@@ -20,7 +20,7 @@ from proxy.policy.snapshot import ConcurrencySpec, FailureSpec
 L = TypeVar("L", RateLimiter, PaceLimiter, ConcurrencyLimiter)
 
 
-LONGEST_SPREAD = 30.0
+LONGEST_SPREAD: Final = 30.0
 """Seconds over which refused clients are spread at most: people don't wait longer for a page."""
 
 

@@ -2,11 +2,12 @@
 
 from collections import deque
 from math import inf
+from typing import Final
 
-OVERFLOW_CELLS = 1024
+OVERFLOW_CELLS: Final = 1024
 """How many numbers all the keys share that find the table full; a power of two."""
 
-LOOKS_PER_INSERT = 2
+LOOKS_PER_INSERT: Final = 2
 """Entries looked at for each key put in: over one, so that the dead leave faster than keys come."""
 
 

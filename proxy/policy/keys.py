@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.policy.request import Request
 
-LONGEST_KEY_BYTES = 64
+LONGEST_KEY_BYTES: Final = 64
 """Longer keys are replaced by a digest, so that a key table's memory is bounded."""
 
 

@@ -1,6 +1,7 @@
 """Why Plan B answered by itself: one word each, the same in logs, metrics and `Proxy-Status`."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -62,7 +63,7 @@ RETRY_LATER = frozenset(
 )
 """The reasons that pass by themselves: their answers carry `Retry-After`."""
 
-REQUEST_AT_FAULT = frozenset(
+REQUEST_AT_FAULT: Final = frozenset(
     {
         Reason.BAD_REQUEST,
         Reason.REQUEST_TIMEOUT,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.policy.request import NO_PARAMETERS
 from proxy.policy.snapshot import RouteSpec
@@ -10,15 +11,15 @@ from proxy.policy.snapshot import RouteSpec
 REST = "**"
 """The last segment of a pattern that takes whatever follows, nothing included."""
 
-MEMO_ENTRIES = 1024
+MEMO_ENTRIES: Final = 1024
 """So many requests' routes are remembered: enough for the pages of a sale."""
 
-ONE_IN_MISSES = 8
+ONE_IN_MISSES: Final = 8
 """Of what the memo doesn't know, every eighth is put in: what many ask for is there soon, and what
 is asked for once neither costs much nor crowds out the rest.
 """
 
-LONGEST_IN_MEMO = 256
+LONGEST_IN_MEMO: Final = 256
 """Characters of method, host and path together that are remembered: with it, a memo of what a
 client has made up takes no more than some 1.5 MB.
 """

@@ -76,17 +76,17 @@ _NOT_IN_TRAILERS = (
 )
 """RFC 9110 section 6.5.1, and the list of RFC 7230 section 4.1.2 that it generalises."""
 
-_USUAL_CONNECTION_NAMES = HOP_BY_HOP | {b"close"}
+_USUAL_CONNECTION_NAMES: Final = HOP_BY_HOP | {b"close"}
 
 _REVALIDATION = frozenset({b"if-none-match", b"if-modified-since"})
 
-_WITH_MAX_FORWARDS = frozenset({b"OPTIONS", b"TRACE"})
+_WITH_MAX_FORWARDS: Final = frozenset({b"OPTIONS", b"TRACE"})
 
 
 _PROTOCOL = re.compile(rb"[" + TOKEN + rb"]++(?:/[" + TOKEN + rb"]++)?")
 
 # `X-Forwarded-*` and `Via` of our own are remembered for hosts and peers up to this size.
-_LONGEST_REMEMBERED = 255
+_LONGEST_REMEMBERED: Final = 255
 _introductions: Final[Recent[tuple[str, bytes, bytes, bytes], bytes]] = Recent(1024)
 
 

@@ -7,7 +7,7 @@ from proxy.policy.answers import Answer, Form
 from proxy.wire.grammar import TOKEN
 from proxy.wire.recent import Recent
 
-MAX_FIELD_BYTES = 1024
+MAX_FIELD_BYTES: Final = 1024
 """What stands further right in `Accept` or `Accept-Language` is not read."""
 
 _RANGE = re.compile(

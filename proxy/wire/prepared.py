@@ -1,14 +1,15 @@
 """Answers of the proxy's own that are sent again and again within a second."""
 
 from math import ceil
+from typing import Final
 
 from proxy.policy.answers import Answer, Form
 from proxy.policy.snapshot import AdaptiveSpec, GateSpec, LimitSpec, PaceSpec, RateSpec
 from proxy.wire.answer import render
 from proxy.wire.rate_limit import rate_limit_fields
 
-MOST_ANSWERS = 1024
-MOST_BYTES = 4 << 20
+MOST_ANSWERS: Final = 1024
+MOST_BYTES: Final = 4 << 20
 """What is kept of one second. What comes on top is rendered each time."""
 
 

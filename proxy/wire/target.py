@@ -1,6 +1,7 @@
 """The request target as rules see it."""
 
 import re
+from typing import Final
 
 from proxy.policy.percent import percent_decode
 from proxy.wire.recent import Recent
@@ -25,10 +26,10 @@ _PARAMETERS = re.compile(rb"(?:;[^/]*+/*+)+")
 _AUTHORITY = re.compile(rb"(?:/|\\|%2[Ff]|%5[Cc]){2,}[^/\\]*+")
 
 
-_LONGEST_REMEMBERED_BYTES = 256
+_LONGEST_REMEMBERED_BYTES: Final = 256
 _MOST_REMEMBERED = 2048
 
-_recent: Recent[bytes, tuple[str, tuple[str, ...]]] = Recent(_MOST_REMEMBERED)
+_recent: Final[Recent[bytes, tuple[str, tuple[str, ...]]]] = Recent(_MOST_REMEMBERED)
 
 
 def read_target(target: bytes) -> tuple[str, bytes, tuple[str, ...]]:
