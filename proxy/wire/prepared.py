@@ -1,6 +1,5 @@
 """Answers of the proxy's own that are sent again and again within a second."""
 
-from math import ceil
 from typing import Final
 
 from proxy.policy.answers import Answer, Form
@@ -28,7 +27,7 @@ class PreparedAnswers:
         # By identity of answer, form and limit, which are kept with the bytes: no others can take
         # their place in memory, and with it their identity, as long as the entry stands.
         self._answers: dict[
-            tuple[int, int, int | None, int, int, bool, bool],
+            tuple[int, int, int, int, int],
             tuple[bytes, Answer, Form, LimitSpec | AdaptiveSpec | GateSpec | None],
         ] = {}
 
@@ -51,8 +50,12 @@ class PreparedAnswers:
             self._date = date
             self._room = MOST_BYTES
             self._answers.clear()
-        seconds = ceil(wait)
-        key = (id(answer), id(form), retry_after, id(limit), seconds, close, head_only)
+        seconds = int(wait)
+        if seconds < wait:
+            seconds += 1
+        # Of seven numbers a key would take a third longer.
+        others = (0 if retry_after is None else retry_after + 1) << 2 | close << 1 | head_only
+        key = (id(answer), id(form), id(limit), seconds, others)
         known = self._answers.get(key)
         if known is not None:
             return known[0]
