@@ -91,8 +91,8 @@ clean: ## remove everything that make made
 
 # By way of the sdist, as `build` does: compiled here, the modules would lie beside their sources,
 # and be imported in their place ever after.
-dist/.compiled: .venv/.build pyproject.toml README.md \
-    $(wildcard proxy/*.py proxy/*/*.py proxy/*/*.html proxy/*/pages/*)
+dist/.compiled: .venv/.build pyproject.toml compile_scan.py README.md \
+    $(wildcard proxy/*.py proxy/*/*.py proxy/*/*.c proxy/*/*.html proxy/*/pages/*)
 	$(call need,cc gcc clang,gcc)
 	@echo "Compiling: a minute" >&2
 	@rm -f dist/planb-*

@@ -15,7 +15,7 @@ from proxy.wire.negotiation import choose_form
 from proxy.wire.outbound import upstream_asked_for
 from proxy.wire.prepared import PreparedAnswers
 from proxy.wire.request_head import RequestHead
-from proxy.wire.target import read_target
+from proxy.wire.target import read_path
 
 SMALL_BODY_BYTES: Final = 65536
 """A refused request's body up to this size is read to its end and the connection kept."""
@@ -32,7 +32,8 @@ SAFE_METHODS: Final = frozenset({b"GET", b"HEAD"})
 
 def as_request(head: RequestHead, client: str) -> Request:
     """What rules see of a request, whose client is counted as `client` (see `client_key`)."""
-    path, query, other_paths = read_target(head.target)
+    raw_path, query = head.path_and_query()
+    path, other_paths = read_path(raw_path)
     return Request(
         head.method.decode("ascii"),
         host_name(head.host),

@@ -1,6 +1,7 @@
 """Heads as they come in on the express lane: nearly always whole, sometimes in pieces."""
 
 from proxy.wire.request_head import RequestHead, RequestHeadReader, whole_request_head
+from proxy.wire.scanned_head import scanned_request_head
 
 
 class Heads:
@@ -19,7 +20,7 @@ class Heads:
         """
         reader = self._reader
         if reader is None:
-            found = whole_request_head(data, max_bytes)
+            found = scanned_request_head(data, max_bytes) or whole_request_head(data, max_bytes)
             if found is not None:
                 head, end = found
                 return head, data[end:]

@@ -187,6 +187,11 @@ class LineReader:
             return None
         return self._line(line, name, rest, named[0], named[1])
 
+    def kind(self, name: bytes) -> int:
+        """The kind that lines of this name have, whatever their values; -1 if it is no name."""
+        named = self._name(name)
+        return -1 if named is None else named[0]
+
     def classify(self, fields: list[Field]) -> list[FieldLine]:
         """The lines of valid fields."""
         lines: list[FieldLine] = []

@@ -113,8 +113,10 @@ def forward_request_head(
     those with 0 by itself (`max_forwards`). `whole` leaves out by what conditions a client asks
     only for what has changed.
     """
-    lines = [head.method + b" " + head.target + b" HTTP/1.1"]
     authority = head.host
+    if not trusted and not whole and (ready := head.passed_on()) is not None:
+        return ready + _introduction(peer, scheme, authority, pseudonym) + b"\r\n\r\n"
+    lines = [head.method + b" " + head.target + b" HTTP/1.1"]
     if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host
         lines.append(b"Host: " + authority)

@@ -73,19 +73,9 @@ class RequestHead:
     """
 
     __slots__ = (
-        "_fields",
-        "chunked",
-        "connection_names",
-        "expect_continue",
-        "host",
-        "keep_alive",
-        "length",
-        "lines",
-        "method",
-        "target",
-        "upgrade",
-        "version",
-    )
+        "_fields", "_lines", "chunked", "connection_names", "expect_continue", "host", "keep_alive",
+        "length", "method", "target", "upgrade", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -104,7 +94,7 @@ class RequestHead:
         self.method = method
         self.target = target
         self.version = version
-        self.lines = lines
+        self._lines = lines
         self.length = length
         self.chunked = chunked
         self.keep_alive = keep_alive
@@ -113,6 +103,11 @@ class RequestHead:
         self.connection_names = connection_names
         self.host = host
         self._fields: list[Field] | None = None
+
+    @property
+    def lines(self) -> list[FieldLine]:
+        """The field lines, in their order."""
+        return self._lines
 
     @property
     def fields(self) -> list[Field]:
@@ -146,6 +141,17 @@ class RequestHead:
     def values(self, kind: int) -> list[bytes]:
         """The values of all lines of a kind."""
         return [line.value for line in self.lines if line.kind == kind]
+
+    def path_and_query(self) -> tuple[bytes, bytes]:
+        """The target's parts before and after its first `?`."""
+        path, _, query = self.target.partition(b"?")
+        return path, query
+
+    def passed_on(self) -> bytes | None:
+        """The head as it goes on from a client that is not trusted: its lines, each with its end,
+        but for those that stay here, and without the empty one. None where it is not at hand.
+        """
+        return None
 
     def __repr__(self) -> str:
         return (
@@ -199,18 +205,9 @@ class RequestHeadReader:
     """
 
     __slots__ = (
-        "_empty_lines",
-        "_line",
-        "_max_bytes",
-        "_part",
-        "_part_start",
-        "_room",
-        "_scanned",
-        "_section",
-        "_start_line",
-        "rest",
-        "started",
-    )
+        "_empty_lines", "_line", "_max_bytes", "_part", "_part_start", "_room", "_scanned",
+        "_section", "_start_line", "rest", "started",
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -32,16 +32,16 @@ _MOST_REMEMBERED = 2048
 _recent: Final[Recent[bytes, tuple[str, tuple[str, ...]]]] = Recent(_MOST_REMEMBERED)
 
 
-def read_target(target: bytes) -> tuple[str, bytes, tuple[str, ...]]:
-    """What `normalise` and `other_readings` say of `target`: path, query, other paths.
+def read_path(path: bytes) -> tuple[str, tuple[str, ...]]:
+    """What `normalise` and `other_readings` say of a target, by its `path`: what stands before the
+    first `?`.
 
-    The readings of short paths are remembered for a while, for pages repeat; queries are not.
+    The readings of short paths are remembered for a while, for pages repeat.
     """
-    path, _, query = target.partition(b"?")
     known = _recent.latest.get(path)
     if known is None:
         known = _recent.find(path) or _readings(path)
-    return known[0], query, known[1]
+    return known
 
 
 def _readings(path: bytes) -> tuple[str, tuple[str, ...]]:
