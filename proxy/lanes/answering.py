@@ -26,9 +26,6 @@ place to others when connections are scarce, and lets a balancer before us choos
 nginx answers on a connection by default (keepalive_requests).
 """
 
-SAFE_METHODS: Final = frozenset({b"GET", b"HEAD"})
-"""A page that answers these may reload itself."""
-
 
 def as_request(head: RequestHead, client: str) -> Request:
     """What rules see of a request, whose client is counted as `client` (see `client_key`)."""
@@ -128,7 +125,8 @@ def rendered(
     else:
         head_only = head.method == b"HEAD"
         accept, accept_language = head.preferences()
-        safe = head.method in SAFE_METHODS
+        # A page that answers these may reload itself.
+        safe = head_only or head.method == b"GET"
         form = choose_form(answer, accept, accept_language, safe=safe)
     refused = verdict.reason is reason
     return prepared.render(

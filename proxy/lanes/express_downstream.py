@@ -47,7 +47,7 @@ class ExpressConnection:
     __slots__ = (
         "_ahead", "_exchange", "_heads", "_left", "_phase", "_reading_paused", "_stall", "client",
         "lane", "listener", "loop", "patience", "refusals", "services", "transport",
-        "writing_paused",
+        "wake", "writing_paused",
     )  # fmt: skip
 
     def __init__(self, lane: "ExpressLane") -> None:
@@ -68,6 +68,7 @@ class ExpressConnection:
         self._exchange: ExpressExchange | None = None
         self._reading_paused = False
         self._left = 0  # of a body that is skipped
+        self.wake = self._woken  # made once, not for each request
         # For the client's next head, the rest of one, or of a body.
         self.patience = Deadline(self.services.deadlines, self._late)
         self._stall = StallWatch(self.services.deadlines, self._stalled)
@@ -214,22 +215,21 @@ class ExpressConnection:
                 break
             heads = self._heads
             try:
-                found = heads.read(data, listener.max_head_bytes)
+                head = heads.read(data, listener.max_head_bytes)
             except BadMessage:
                 # The full lane knows what to say to that.
                 self._hand_off(bytes(heads.begun))
                 return
-            if found is None:
+            if head is None:
                 if len(heads.begun) == len(data):
                     self.patience.set(monotonic() + listener.timeouts.head)
                 return
-            head, rest = found
             if is_unusual(head):
                 self._hand_off(bytes(heads.begun) or data)
                 return
             if heads.begun:
                 heads.forget()
-            data = rest
+            data = heads.rest
             if not self._take_request(listener, head, data) or not data:
                 return
         self._keep(data)
@@ -249,7 +249,7 @@ class ExpressConnection:
         now = monotonic()
         client = self.client
         client.read(listener, head)
-        verdict = judge(self.services.engine, listener, head, client.key, now, self._woken)
+        verdict = judge(self.services.engine, listener, head, client.key, now, self.wake)
         if verdict.state is not REFUSE or verdict.lookup is not None:
             self._begin_exchange(head, verdict, now, rest)
             return False

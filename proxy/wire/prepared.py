@@ -12,6 +12,28 @@ MOST_BYTES: Final = 4 << 20
 """What is kept of one second. What comes on top is rendered each time."""
 
 
+class _Prepared:
+    """What was rendered, and all that it was made of but the date."""
+
+    __slots__ = ("answer", "data", "form", "limit", "others", "seconds")
+
+    def __init__(
+        self,
+        data: bytes,
+        answer: Answer,
+        form: Form,
+        limit: LimitSpec | AdaptiveSpec | GateSpec | None,
+        seconds: int,
+        others: int,
+    ) -> None:
+        self.data = data
+        self.answer = answer
+        self.form = form
+        self.limit = limit
+        self.seconds = seconds
+        self.others = others
+
+
 class PreparedAnswers:
     """Renders as `proxy.wire.answer.render` does, and keeps what it rendered while its date is
     that of the call.
@@ -24,12 +46,9 @@ class PreparedAnswers:
     def __init__(self) -> None:
         self._date = b""
         self._room = MOST_BYTES
-        # By identity of answer, form and limit, which are kept with the bytes: no others can take
-        # their place in memory, and with it their identity, as long as the entry stands.
-        self._answers: dict[
-            tuple[int, int, int, int, int],
-            tuple[bytes, Answer, Form, LimitSpec | AdaptiveSpec | GateSpec | None],
-        ] = {}
+        # By one number, since a key of all that it is made of takes five times as long. Of two that
+        # share one the first is kept; which of them it is, it tells itself.
+        self._answers: dict[int, _Prepared] = {}
 
     def render(
         self,
@@ -53,12 +72,18 @@ class PreparedAnswers:
         seconds = int(wait)
         if seconds < wait:
             seconds += 1
-        # Of seven numbers a key would take a third longer.
         others = (0 if retry_after is None else retry_after + 1) << 2 | close << 1 | head_only
-        key = (id(answer), id(form), id(limit), seconds, others)
+        key = id(form) * 8191 + id(limit) * 127 + (seconds << 20) + others
         known = self._answers.get(key)
-        if known is not None:
-            return known[0]
+        if (
+            known is not None
+            and known.form is form
+            and known.limit is limit
+            and known.answer is answer
+            and known.seconds == seconds
+            and known.others == others
+        ):
+            return known.data
         data = render(
             answer,
             form,
@@ -68,9 +93,9 @@ class PreparedAnswers:
             close=close,
             head_only=head_only,
         )
-        if len(data) <= self._room and len(self._answers) < MOST_ANSWERS:
+        if known is None and len(data) <= self._room and len(self._answers) < MOST_ANSWERS:
             self._room -= len(data)
-            self._answers[key] = (data, answer, form, limit)
+            self._answers[key] = _Prepared(data, answer, form, limit, seconds, others)
         return data
 
 

@@ -19,14 +19,16 @@ _UNREAD: Final[list[FieldLine]] = []
 
 
 class ScannedHead(RequestHead):
-    """A plain head, kept as the `text` that it came as: its lines are made when they are asked for,
-    which refusing a request, or passing it on, does not do.
+    """A plain head, kept as the text that it came as, of `size` bytes: its lines are made when they
+    are asked for, which refusing a request, or passing it on, does not do.
     """
 
-    __slots__ = ("_left_out", "_left_out_end", "_parts", "_preferences", "_text")
+    __slots__ = ("_left_out", "_left_out_end", "_parts", "_preferences", "_text", "size")
 
-    def __init__(self, text: bytes, plain: "Plain") -> None:
-        _, method, target, path, query, host, accept, language, length, option, start, end = plain
+    def __init__(self, data: bytes, plain: "Plain") -> None:
+        size, method, target, path, query, host, accept, language, length, option, start, end = (
+            plain
+        )
         names = NO_NAMES
         if option:
             names = KEEP_ALIVE_ALONE if option == 1 else CLOSE_ALONE
@@ -43,7 +45,8 @@ class ScannedHead(RequestHead):
             names,
             host,
         )
-        self._text = text
+        self.size = size
+        self._text = data[:size]
         self._parts = (path, query)
         self._preferences = (accept, language)
         self._left_out = start
@@ -98,14 +101,11 @@ def _scanner() -> "Callable[[bytes, int], Plain | None] | None":
 _scan: "Final[Callable[[bytes, int], Plain | None] | None]" = _scanner()
 
 
-def scanned_request_head(data: bytes, max_bytes: int) -> tuple[RequestHead, int] | None:
-    """The same as `whole_request_head` says, or None: for what is less than plain, and always where
-    there is no scanner.
+def scanned_request_head(data: bytes, max_bytes: int) -> ScannedHead | None:
+    """The head that `whole_request_head` reads as well; None for what is less than plain, and
+    always where there is no scanner.
     """
     if _scan is None:
         return None
     plain = _scan(data, max_bytes)
-    if plain is None:
-        return None
-    end = plain[0]
-    return ScannedHead(data[:end], plain), end
+    return None if plain is None else ScannedHead(data, plain)

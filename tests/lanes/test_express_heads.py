@@ -15,7 +15,7 @@ def test_a_whole_head_leaves_nothing_begun() -> None:
     heads = Heads()
     found = heads.read(GET + b"rest", MOST)
     assert found is not None
-    assert (found[0].target, found[1]) == (b"/a", b"rest")
+    assert (found.target, heads.rest) == (b"/a", b"rest")
     assert not heads.begun
 
 
@@ -26,7 +26,7 @@ def test_a_head_in_pieces_is_kept_with_what_follows_until_it_is_dealt_with(head:
         assert heads.read(head[:cut], MOST) is None
         found = heads.read(head[cut:] + b"rest", MOST)
         assert found is not None
-        assert (found[0].method, found[1]) == (b"GET", b"rest")
+        assert (found.method, heads.rest) == (b"GET", b"rest")
         assert heads.begun == head + b"rest"
         heads.forget()
         assert not heads.begun

@@ -84,9 +84,9 @@ def is_scanned(data: bytes, max_bytes: int = LIMIT) -> bool:
     strict = strictly(data, max_bytes)
     assert strict is not None
     # What is sent on comes first from the text alone, then with its lines read.
-    first = forward_request_head(found[0], host=b"shop", peer="192.0.2.1", trusted=False)
-    assert found[1] == strict[1]
-    assert everything(found[0]) == everything(strict[0])
+    first = forward_request_head(found, host=b"shop", peer="192.0.2.1", trusted=False)
+    assert found.size == strict[1]
+    assert everything(found) == everything(strict[0])
     assert first == everything(strict[0])[-3]
     return True
 
