@@ -1,7 +1,7 @@
 """The rules as data: what a YAML file is compiled to, and all that policy and lanes know of it.
 
-Everything here is immutable and can be pickled: a reload compiles the rules in a process of its
-own. Durations are seconds.
+Everything here is immutable and made of its fields alone: a reload compiles the rules in a process
+of its own, from which they are sent as such (`proxy.rules.stream`). Durations are seconds.
 """
 
 from collections.abc import Mapping

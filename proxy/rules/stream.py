@@ -6,11 +6,13 @@ once. Between batches the reader can do something else.
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from io import BytesIO
 from math import ceil
-from typing import IO
+from typing import IO, Any
 
+from proxy.policy import answers
+from proxy.policy import snapshot as rules
 from proxy.policy.snapshot import LimitSpec, RouteSpec, Snapshot
 from proxy.rules.problems import RulesError
 
@@ -20,9 +22,23 @@ BATCH = 50
 _RULES, _ERROR = "rules", "error"
 
 
+def _by_fields(value: Any) -> tuple[type, tuple[Any, ...]]:
+    """For `pickle`, which sees no attributes of a compiled class."""
+    return type(value), tuple([getattr(value, each.name) for each in fields(value)])
+
+
+_REDUCERS = {
+    kind: _by_fields
+    for module in (answers, rules)
+    for kind in vars(module).values()
+    if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
+}
+
+
 def write_snapshot(snapshot: Snapshot, out: IO[bytes]) -> None:
     """Write `snapshot` for `read_snapshot`."""
     pickler = pickle.Pickler(out, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _REDUCERS
     header = replace(snapshot, routes=(), limits={})
     parts: list[LimitSpec | RouteSpec] = [*snapshot.limits.values(), *snapshot.routes]
     pickler.dump((_RULES, header, ceil(len(parts) / BATCH)))
