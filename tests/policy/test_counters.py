@@ -1,4 +1,6 @@
+from bisect import bisect_left
 from collections.abc import Sequence
+from math import inf, nextafter
 
 import pytest
 from hypothesis import given
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from proxy.policy.counters import (
     DURATION_BOUNDS,
     OWN_BOUNDS,
+    WAIT_BOUNDS,
     Histogram,
     RouteCounters,
     UpstreamCounters,
+    wait_place,
 )
 from proxy.policy.reasons import Reason
 
@@ -160,3 +164,9 @@ def test_a_request_without_an_answer_is_a_wait_apart() -> None:
     upstream.unanswered(2.0)
     assert (sum(upstream.waits.counts), sum(upstream.vain_waits.counts)) == (0, 1)
     assert upstream.vain_waits.sum == 2.0
+
+
+def test_a_wait_is_counted_at_the_first_bound_that_is_no_shorter() -> None:
+    for bound in (*WAIT_BOUNDS, 0.0, -1.0, 1e9):
+        for wait in (nextafter(bound, -inf), bound, nextafter(bound, inf), bound * 1.05):
+            assert wait_place(wait) == bisect_left(WAIT_BOUNDS, wait)
