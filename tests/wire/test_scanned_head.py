@@ -17,6 +17,7 @@ from proxy.wire import scanned_head
 from proxy.wire.errors import BadMessage
 from proxy.wire.field_line import FORWARDED_FOR, HOST, REQUEST_LINES
 from proxy.wire.fields import forward_request_head
+from proxy.wire.outbound import outbound_request_head
 from proxy.wire.request_head import RequestHead, RequestHeadReader
 from proxy.wire.scanned_head import scanned_request_head
 
@@ -70,6 +71,7 @@ def everything(head: RequestHead) -> list[object]:
         head.path_and_query(),
         head.value(HOST),
         head.values(FORWARDED_FOR),
+        outbound_request_head(head, host=b"shop"),
         sent_on(trusted=False),
         sent_on(trusted=True),
         sent_on(trusted=False, whole=True),
