@@ -10,13 +10,15 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
+from proxy.lanes.host_names import check_hosts, find_places, hosts_of
 from proxy.lanes.listener import Listener
+from proxy.lanes.resolving import LookUpError
 from proxy.lanes.services import Services, Upstreams
 from proxy.ops import logs
 from proxy.ops.access_log import AccessLog
@@ -28,7 +30,7 @@ from proxy.ops.shed_notice import ShedNotice
 from proxy.ops.signals import Sampler
 from proxy.policy.engine import Engine
 from proxy.policy.signals import Signals
-from proxy.policy.snapshot import Snapshot, UpstreamSpec
+from proxy.policy.snapshot import Snapshot
 from proxy.policy.stored_response import StoredResponse
 from proxy.readings import Readings, Recorder
 from proxy.rules.apart import load_apart
@@ -37,9 +39,6 @@ from proxy.store.folder import Folder
 from proxy.version import version_text
 
 log = logging.getLogger("planb")
-
-LOOK_UP_SECONDS = 5.0
-"""How long looking up an upstream's host may take, at the start and on a reload."""
 
 SPARE_DESCRIPTORS = 256
 """File descriptors for everything that is not a client's connection or its upstream's."""
@@ -125,9 +124,10 @@ class _Sidecar:
         """Serves from here on. Raises StartError."""
         snapshot = self._rules
         try:
-            await _look_up(snapshot.upstreams.values())
-            self._upstreams.swap(snapshot.upstreams.values())
-        except ApplyError as error:
+            upstreams = snapshot.upstreams.values()
+            await check_hosts(upstreams)
+            self._upstreams.swap(upstreams, await find_places(upstreams))
+        except LookUpError as error:
             raise StartError(str(error)) from None
         except OSError as error:
             raise StartError(f"tls.ca_file: {error}") from None
@@ -158,12 +158,17 @@ class _Sidecar:
         """Puts new rules into force, as a whole. Raises ApplyError, and changes nothing then."""
         _same_addresses(self._rules, snapshot)
         # What was known is not asked for again: rules must change while the DNS is down, too.
-        known = {each.host for each in self._rules.upstreams.values()}
-        await _look_up(each for each in snapshot.upstreams.values() if each.host not in known)
+        known = {host for each in self._rules.upstreams.values() for host in hosts_of(each)}
+        upstreams = snapshot.upstreams.values()
+        try:
+            await check_hosts(each for each in upstreams if known.isdisjoint(hosts_of(each)))
+            found = await find_places(self._upstreams.unresolved(upstreams))
+        except LookUpError as error:
+            raise ApplyError(str(error)) from None
         for rules in self._engine.build(snapshot):  # noqa: B007 - complete after the last step
             await asyncio.sleep(0)
         try:
-            self._upstreams.swap(snapshot.upstreams.values())
+            self._upstreams.swap(upstreams, found)
         except OSError as error:
             raise ApplyError(f"tls.ca_file: {error}") from None
         self._engine.swap(rules, time.monotonic())
@@ -294,20 +299,6 @@ class _Sidecar:
 
 def _tell(message: str, **fields: str) -> None:
     log.info(message, extra={"fields": fields})
-
-
-async def _look_up(upstreams: Iterable[UpstreamSpec]) -> None:
-    """Raises ApplyError when the host of one is not known."""
-    loop = asyncio.get_running_loop()
-    for spec in upstreams:
-        if spec.unix_path is not None:
-            continue
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS):
-                await loop.getaddrinfo(spec.host, spec.port, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
-            raise ApplyError(f"upstream {spec.name}: unknown host {spec.host!r}: {why}") from None
 
 
 def _same_addresses(old: Snapshot, new: Snapshot) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
+from proxy.lanes.balanced_upstream import BalancedUpstream
 from proxy.lanes.listener import Listener
 from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import (
     BreakerReading,
+    EndpointReading,
     LimitReading,
     ListenerReading,
     Phase,
@@ -17,6 +19,7 @@ from proxy.ops.stats import (
 )
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import RouteCounters, UpstreamCounters
+from proxy.policy.endpoint_health import EJECTED, RETURNING
 from proxy.policy.engine import Engine
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
@@ -152,17 +155,20 @@ class Readings(EngineReadings):
         """See `Stats`."""
         for each in self._services.upstreams:
             spec = each.spec
+            endpoints = _endpoints(each) if isinstance(each, BalancedUpstream) else ()
+            listed = spec.balance is not None and spec.balance.resolve is None
             address = spec.unix_path or f"{spec.host}:{spec.port}"
             adaptive = self._engine.rules.adaptive.get(spec.name)
             yield UpstreamReading(
                 spec.name,
-                address,
+                f"{len(endpoints)} endpoints" if listed else address,
                 each.in_use,
                 each.idle,
                 each.connects,
                 each.failures,
                 latency=(adaptive and adaptive.algorithm.latency) or None,
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
+                endpoints=endpoints,
             )
 
     def snapshots(self) -> SnapshotsReading:
@@ -220,6 +226,28 @@ class Recorder:
                 served_from="" if served is None or not completion.status else "stored",
             )
         )
+
+
+def _endpoints(upstream: BalancedUpstream) -> tuple[EndpointReading, ...]:
+    now = monotonic()
+    rows = []
+    for each in upstream.endpoints.all:
+        health, standing = each.health, each.health.standing
+        if standing is EJECTED and health.until <= now:
+            # That it may return is found out with the next request.
+            standing = RETURNING
+        rows.append(
+            EndpointReading(
+                str(each.place),
+                each.in_flight,
+                health.failures,
+                health.ejections,
+                standing.value,
+                health.until - now if standing is EJECTED else 0.0,
+                each.why,
+            )
+        )
+    return tuple(rows)
 
 
 def _user_agent(fields: Sequence[tuple[bytes, bytes]]) -> str:

@@ -69,7 +69,7 @@ RULES: dict[str, Rule | None] = {
     ),
     "lanes": Rule(
         parts=_names("lanes policy wire"),
-        packages=_names("aiohttp httptools multidict uvloop yarl"),
+        packages=_names("aiohttp dns httptools multidict uvloop yarl"),
     ),
     "ops": Rule(
         parts=_names("ops policy rules wire"),
@@ -108,6 +108,7 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "proxy.ops.stats": ("tests/ops/test_metrics.py", "types, no logic"),
     "proxy.ops.status": ("tests/ops/test_admin.py", "seen through the admin address only"),
     "proxy.surge.connection": ("tests/surge/test_generator.py", "seen in what it counts"),
+    "proxy.rules.endpoints_schema": ("tests/rules/test_endpoints.py", "keys, and what they mean"),
     "proxy.rules.section": ("tests/rules/test_schema.py", "what the keys there are made with"),
     "proxy.rules.shedding_schema": ("tests/rules/test_schema.py", "keys, as those there"),
     "proxy.rules.gates_schema": ("tests/rules/test_schema.py", "keys, as those there"),

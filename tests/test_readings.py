@@ -1,13 +1,17 @@
+import asyncio
 from dataclasses import replace
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from proxy.lanes.balanced_upstream import BalancedUpstream
 from proxy.lanes.services import Entry
 from proxy.ops.access_log import AccessLog, AccessRecord
-from proxy.ops.stats import BreakerReading, ThrottleReading
+from proxy.ops.stats import BreakerReading, EndpointReading, ThrottleReading
 from proxy.policy.counters import UpstreamCounters
+from proxy.policy.endpoint_spec import BalanceSpec, EjectionSpec, Place
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import (
     AdaptiveSpec,
@@ -89,6 +93,28 @@ def test_gates_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     ]
     assert list(shown.throttles()) == [ThrottleReading("shop", "", 2 / 3, 2, 0)]
+
+
+async def test_endpoints_are_shown_as_they_stand() -> None:
+    places = (Place("10.0.0.1", 80), Place("10.0.0.2", 80))
+    spec = UpstreamSpec(
+        *("shop", "10.0.0.1", 80),
+        balance=BalanceSpec(places, ejection=EjectionSpec(consecutive_failures=1)),
+    )
+    upstream = BalancedUpstream(spec, places, asyncio.get_running_loop(), lambda: 0.0)
+    upstream.endpoint_failed(upstream.endpoints.all[0], "answered 500", monotonic())
+    (shown,) = readings(Guarded(snapshot()), [upstream]).upstreams()
+    upstream.endpoints.all[0].health.until = monotonic()
+    (later,) = readings(Guarded(snapshot()), [upstream]).upstreams()
+    assert (later.endpoints[0].standing, later.endpoints[0].left) == ("returning", 0.0)
+    await upstream.close()
+    assert (shown.address, shown.connects) == ("2 endpoints", 0)
+    out, well = shown.endpoints
+    assert 0.0 < out.left <= 10.0
+    assert replace(out, left=0.0) == EndpointReading(
+        *("10.0.0.1:80", 0, 1, 1, "ejected"), why="answered 500"
+    )
+    assert well == EndpointReading("10.0.0.2:80", 0, 0, 0)
 
 
 def test_routes_are_shown_with_the_unmatched() -> None:

@@ -168,26 +168,31 @@ class ExpressExchange:
     # ---------------------------------------------------------------- request
 
     def _forward(self) -> None:
-        self._own = monotonic() - self._received_at - self._verdict.waited
+        now = monotonic()
+        self._own = now - self._received_at - self._verdict.waited
         try:
-            upstream = upstream_for(self._services, self._downstream.rules(), self.head)
+            self._go_to(upstream_for(self._services, self._downstream.rules(), self.head, now))
         except TravelError as error:
             self.fail(error)
-            return
+
+    def _go_to(self, upstream: Upstream, last: bool = False) -> None:
         self._upstream = upstream
         link = upstream.resting.take()
         if link is None:
-            self._connecting = self._downstream.loop.create_task(self._connect(upstream))
+            self._connecting = self._downstream.loop.create_task(self._connect(upstream, last))
         else:
             self._carry(link, upstream)
 
-    async def _connect(self, upstream: Upstream) -> None:
+    async def _connect(self, upstream: Upstream, last: bool) -> None:
         try:
             try:
                 link = await connected(upstream, self._services.deadlines)
             except UpstreamError as error:
                 self._connecting = None
-                self.fail(error)
+                if last or (other := upstream.another(error, monotonic())) is None:
+                    self.fail(error)
+                else:
+                    self._go_to(other, True)
                 return
             self._connecting = None
             self._carry(link, upstream)
@@ -198,10 +203,8 @@ class ExpressExchange:
     def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
         begun = monotonic()
         self._link = link
-        client, listener = self._downstream.client, self._downstream.rules()
-        data = head_to_send(
-            listener, upstream, self._verdict, self.head, client.peer, client.trusted
-        )
+        client, rules = self._downstream.client, self._downstream.rules()
+        data = head_to_send(rules, upstream, self._verdict, self.head, client.peer, client.trusted)
         upload = self._upload
         if upload is not None:
             data += upload.begin()
@@ -372,14 +375,13 @@ class ExpressExchange:
         self._release(reusable=self.complete and self._sent())
         now = monotonic()
         duration = now - self._received_at
-        refused = self._verdict.state is REFUSE
         settle(
             self._services,
             self._verdict,
             Completion(
                 self._status,
                 duration,
-                duration - self._verdict.waited if refused else self._own,
+                duration - self._verdict.waited if self._verdict.state is REFUSE else self._own,
                 self._reason,
                 now - self._sent_at if self._sent_at and self._sent() else 0.0,
             ),

@@ -118,10 +118,20 @@ class UpstreamConnection:
 class Upstream:
     """Connections to one upstream: `connects` were ever made, `taken` have not been released since
     `connect` gave them. Those of them that the express lane has in stock are `resting`.
+
+    `tls` is how to talk TLS, if the rules want it and somebody has found out already.
     """
 
-    def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        spec: UpstreamSpec,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.spec = spec
+        # What the log calls it.
+        self.title = spec.name
         # What a request without a Host is taken to ask for.
         self.authority = named(spec.host, spec.port, tls=spec.tls is not None)
         self.taken = 0
@@ -136,7 +146,7 @@ class Upstream:
         self._closing: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
         self._known: WeakSet[ResponseHandler] = WeakSet()
-        context = tls_context(spec.tls)
+        context = tls or tls_context(spec.tls)
         # limit=0: how many go upstream at once is policy's business, `pool` included.
         self._connector: aiohttp.BaseConnector = (
             aiohttp.UnixConnector(spec.unix_path, limit=0, keepalive_timeout=spec.timeouts.idle)
@@ -160,6 +170,21 @@ class Upstream:
         self._timeout = aiohttp.ClientTimeout(
             connect=spec.timeouts.connect, ceil_threshold=float("inf")
         )
+
+    def endpoint(self, now: float) -> "Upstream":  # noqa: ARG002 - see `BalancedUpstream`
+        """Where the next request goes."""
+        return self
+
+    def another(self, error: UpstreamError, now: float) -> "Upstream | None":  # noqa: ARG002
+        """It could not be connected to: where else the request may go at once, since nothing of
+        it has been sent. None, and nothing was counted, if there is nowhere.
+        """
+        return None
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges that have a connection, or wait until one is made."""
+        return self._users - len(self.resting)
 
     @property
     def in_use(self) -> int:
@@ -243,7 +268,7 @@ class Upstream:
         elif not isinstance(error, ServerFailedError):  # which `answered` has counted
             self.counters.failures += 1
         if self._failed_at is None:
-            log.warning("upstream %s fails: %s", self.spec.name, error)
+            log.warning("upstream %s fails: %s", self.title, error)
         self._failed_at = now
 
     def answered(self, head: ResponseHead, wait: float, now: float) -> None:
@@ -251,7 +276,7 @@ class Upstream:
         self.counters.answered(head.status, wait, head.load_report, now)
         if self._failed_at is not None and now - self._failed_at >= WELL_AFTER:
             self._failed_at = None
-            log.info("upstream %s answers again", self.spec.name)
+            log.info("upstream %s answers again", self.title)
 
     def done(self) -> None:
         """A connection that `connect` gave, or was to give, is not used any more."""

@@ -11,16 +11,19 @@ from proxy.wire.outbound import outbound_request_head, upstream_asked_for
 from proxy.wire.request_head import RequestHead
 
 
-def upstream_for(services: Services, listener: ListenerSpec, head: RequestHead) -> Upstream:
+def upstream_for(
+    services: Services, listener: ListenerSpec, head: RequestHead, now: float
+) -> Upstream:
     """Where a request goes, by `listener`'s rules of now: those of its arrival may name an upstream
-    that is gone. Raises TravelError if it may not go anywhere any more.
+    that is gone. Of several endpoints it is one. Raises TravelError if it may not go anywhere any
+    more. `now` is monotonic seconds.
     """
     name = listener.upstream
     if listener.outbound:
         name = upstream_asked_for(head.target, name, listener.hosts)
     if not name:
         raise TravelError(Reason.HOST_NOT_ALLOWED, "its host is not in the rules any more")
-    return services.upstreams[name]
+    return services.upstreams[name].endpoint(now)
 
 
 def head_to_send(

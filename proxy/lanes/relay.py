@@ -44,7 +44,7 @@ class Relay:
         self._lookup = verdict.lookup
         self._loop = exchange.loop
         self._listener = exchange.services.listener(exchange.listener.name)
-        self._upstream = upstream_for(exchange.services, self._listener, head)
+        self._upstream = upstream_for(exchange.services, self._listener, head, monotonic())
         self._timeouts = self._upstream.spec.timeouts
         self._sent = False
         self._sent_at = 0.0
@@ -67,7 +67,7 @@ class Relay:
             raise
 
     async def _relay(self) -> bool:
-        connection = await self._upstream.connect()
+        connection = await self._connect()
         feed = connection.expect(self._head.method)
         keep_alive = reusable = upgraded = False
         try:
@@ -93,6 +93,16 @@ class Relay:
                 # Its place in the body's queue may be needed.
                 await asyncio.gather(self._upload, return_exceptions=True)
         return keep_alive
+
+    async def _connect(self) -> UpstreamConnection:
+        try:
+            return await self._upstream.connect()
+        except UpstreamError as error:
+            other = self._upstream.another(error, monotonic())
+            if other is None:
+                raise
+        self._upstream = other
+        return await other.connect()
 
     # ---------------------------------------------------------------- request
 

@@ -1,13 +1,17 @@
 """What every lane works with, put together by the composition root."""
 
 import asyncio
+import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
+from proxy.lanes.balanced_upstream import BalancedUpstream
 from proxy.lanes.deadlines import DeadlineWheel
 from proxy.lanes.full_upstream import Upstream
+from proxy.lanes.resolving import Found
 from proxy.lanes.tap import Taps
 from proxy.policy.engine import Engine
 from proxy.policy.outcome import USUAL_FAILURES
@@ -60,34 +64,65 @@ class Shelf(Protocol):
         """Forgets it. Never waits."""
 
 
+AnyUpstream = Upstream | BalancedUpstream
+
+_NOTHING: Mapping[str, Found] = MappingProxyType({})
+
+
 class Upstreams:
     """The upstreams in force, by name."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._by_name: dict[str, Upstream] = {}
+        self._by_name: dict[str, AnyUpstream] = {}
 
-    def __getitem__(self, name: str) -> Upstream:
+    def __getitem__(self, name: str) -> AnyUpstream:
         return self._by_name[name]
 
-    def __iter__(self) -> Iterator[Upstream]:
+    def __iter__(self) -> Iterator[AnyUpstream]:
         return iter(self._by_name.values())
 
-    def swap(self, specs: Iterable[UpstreamSpec]) -> None:
-        """Puts `specs` into force: an unchanged upstream keeps its connections, others end theirs
-        when the exchanges on them are over. Raises OSError for a `ca_file` that can't be used;
-        nothing has changed then.
-        """
-        new: dict[str, Upstream] = {}
+    def unresolved(self, specs: Iterable[UpstreamSpec]) -> Iterator[UpstreamSpec]:
+        """Those whose names `swap` must be told the places of."""
         for spec in specs:
             old = self._by_name.get(spec.name)
-            keeps = old is not None and _without_policy(old.spec) == _without_policy(spec)
-            new[spec.name] = old if old is not None and keeps else Upstream(spec, self.loop)
+            kept = isinstance(old, BalancedUpstream) and old.can_become(spec)
+            if spec.balance is not None and spec.balance.resolve is not None and not kept:
+                yield spec
+
+    def swap(self, specs: Iterable[UpstreamSpec], found: Mapping[str, Found] = _NOTHING) -> None:
+        """Puts `specs` into force: an unchanged upstream keeps its connections, others end theirs
+        when the exchanges on them are over. `found` are the places of those that are `unresolved`,
+        by name. Raises OSError for a `ca_file` that can't be used; nothing has changed then.
+        """
+        new: dict[str, AnyUpstream] = {}
+        adopting: list[tuple[BalancedUpstream, UpstreamSpec]] = []
+        for spec in specs:
+            old = self._by_name.get(spec.name)
+            if isinstance(old, BalancedUpstream):
+                keeps = old.can_become(spec)
+                if keeps:
+                    adopting.append((old, spec))
+            else:
+                keeps = old is not None and _without_policy(old.spec) == _without_policy(spec)
+            new[spec.name] = old if old is not None and keeps else self._made(spec, found)
             new[spec.name].limit_connections(None if spec.pool is None else spec.pool.concurrency)
         for name, upstream in self._by_name.items():
             if new.get(name) is not upstream:
                 upstream.retire()
+        for balanced, spec in adopting:
+            balanced.adopt(spec)
+        for name, each in found.items():
+            followed = new[name]
+            if isinstance(followed, BalancedUpstream):
+                followed.follow(each.again_in)
         self._by_name = new
+
+    def _made(self, spec: UpstreamSpec, found: Mapping[str, Found]) -> AnyUpstream:
+        if spec.balance is None:
+            return Upstream(spec, self.loop)
+        places = spec.balance.endpoints or found[spec.name].places
+        return BalancedUpstream(spec, places, self.loop, random.random)
 
     async def close(self) -> None:
         """Closes all connections of all upstreams."""

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from proxy.ops.gate_metrics import gate_families
+from proxy.ops.metrics_endpoints import endpoint_metrics
 from proxy.ops.reload import ReloadState
 from proxy.ops.shed_view import signal_rows
 from proxy.ops.stats import LimitReading, Stats
@@ -217,6 +218,7 @@ class Metrics:
             for reason, count in upstream.failures.items():
                 failures.add_metric((upstream.name, reason.value), count)
         yield from (opened, accepted, kept, connects, failures, latency)
+        yield from endpoint_metrics(self._stats.upstreams())
 
     def _snapshots(self) -> Iterator[Metric]:
         kept = self._stats.snapshots()

@@ -43,13 +43,29 @@ class ListenerReading:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointReading:
+    """One of several endpoints of an upstream now. `standing` is serving, ejected or returning
+    (see `EndpointHealth`), `left` the seconds that an ejected one is still out, `why` its last
+    failure before; `failures` and `ejections` are all that there were while it was one of them.
+    """
+
+    address: str
+    in_flight: int
+    failures: int
+    ejections: int
+    standing: str = "serving"
+    left: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamReading:
     """One upstream's connections now, and how many were ever made. `failures` counts the exchanges
     that ended at the upstream's fault, for each reason that there is for it.
 
     `latency` is that of its answers at present, `baseline` what it would be without a queue, in
     seconds: where an adaptive limit finds out about it, and None otherwise, or as long as it knows
-    nothing.
+    nothing. `endpoints` are empty where there is no choice.
     """
 
     name: str
@@ -60,6 +76,7 @@ class UpstreamReading:
     failures: Mapping[Reason, int]
     latency: float | None = None
     baseline: float | None = None
+    endpoints: tuple[EndpointReading, ...] = ()
 
 
 BreakerStateWord = Literal["closed", "open", "probing", "recovering"]

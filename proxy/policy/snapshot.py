@@ -10,6 +10,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from proxy.policy.answers import Answer
+from proxy.policy.endpoint_spec import BalanceSpec
 from proxy.policy.keys import BY_CLIENT_ADDRESS, KeySource
 from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
@@ -267,6 +268,8 @@ class UpstreamSpec:
     `adaptive_concurrency` is None where nothing limits them on their way; `breaker` and `throttle`
     where nothing that was learnt holds them back, by what `failures` has count. `pool` is one of
     `Snapshot.limits`: it holds for all that go there, whichever way, and bounds the connections.
+    With `balance` they go to several endpoints, which are told apart from it by their place alone:
+    it is the first one's, or the name and port that are looked up.
     """
 
     name: str
@@ -280,6 +283,7 @@ class UpstreamSpec:
     throttle: ThrottleSpec | None = None
     failures: FailureSpec = FailureSpec()
     pool: ConcurrencySpec | None = None
+    balance: BalanceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

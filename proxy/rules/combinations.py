@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from proxy.rules import addresses, units
 from proxy.rules.document import Value, as_plain, entries, get, section
+from proxy.rules.endpoints import endpoint_problems
 from proxy.rules.gates import gate_problems
 from proxy.rules.problems import Step, nearest
 from proxy.rules.thresholds import threshold_problems
@@ -75,11 +76,13 @@ def _listener(steps: tuple[Step, ...], listener: Value) -> Found:
 
 
 def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
-    url, tls = get(upstream, "url"), get(upstream, "tls")
+    yield from endpoint_problems(steps, upstream)
+    tls, endpoints = get(upstream, "tls"), get(upstream, "endpoints")
+    url = endpoints[0] if isinstance(endpoints, list) and endpoints else get(upstream, "url")
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
     bounds = get(upstream, "adaptive_concurrency")
-    for key in ("adaptive_concurrency", *_HOLDING_BACK):
+    for key in ("adaptive_concurrency", "resolve", "ejection", *_HOLDING_BACK):
         yield from _empty(steps, upstream, key)
     # As the schema has it, where one is left out.
     least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))

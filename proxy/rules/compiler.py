@@ -25,6 +25,7 @@ from proxy.policy.snapshot import (
     UpstreamSpec,
 )
 from proxy.rules.answers import AnswerTable
+from proxy.rules.endpoints import balance, place
 from proxy.rules.gates import failures, gate_specs
 from proxy.rules.outbound_schema import Pool
 from proxy.rules.schema import (
@@ -234,9 +235,10 @@ def _pool(name: str, pool: Pool) -> ConcurrencySpec:
 def _upstream(
     name: str, upstream: Upstream, folder: Path, digests: Mapping[str, bytes]
 ) -> UpstreamSpec:
-    address, timeouts = upstream.url.address, upstream.timeouts
+    url = upstream.url or upstream.endpoints[0]
+    where, timeouts = place(url), upstream.timeouts
     tls = None
-    if upstream.url.tls:
+    if url.tls:
         tls = TlsSpec()
         if upstream.tls is not None:
             named = upstream.tls.ca_file
@@ -250,10 +252,10 @@ def _upstream(
     bounds, pool = upstream.adaptive_concurrency, upstream.pool
     return UpstreamSpec(
         name=name,
-        host=address.host if address else "localhost",
-        port=address.port if address else 80,
+        host=where.host,
+        port=where.port,
         tls=tls,
-        unix_path=upstream.url.unix_path,
+        unix_path=where.unix_path,
         timeouts=spec.UpstreamTimeouts(
             timeouts.connect, timeouts.response, timeouts.body, timeouts.idle, timeouts.tunnel
         ),
@@ -262,5 +264,6 @@ def _upstream(
         ),
         pool=None if pool is None else _pool(f"{name}/pool", pool),
         failures=failures(upstream.failures),
+        balance=balance(upstream),
         **gate_specs(name, upstream),
     )

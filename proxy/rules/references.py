@@ -169,10 +169,15 @@ def _bindings(data: Value) -> Found:
                 break
         bound.append((who, address))
     for name, upstream in section(data, "upstreams").items():
-        origin = _parsed(addresses.origin, get(upstream, "url"))
-        for who, address in bound:
-            if origin and origin.address and origin.address.reaches(address):
-                yield ("upstreams", name, "url"), f"a loop: {who} listens there"
+        urls: list[tuple[Steps, Value]] = [(("url",), get(upstream, "url"))]
+        endpoints = get(upstream, "endpoints")
+        if isinstance(endpoints, list):
+            urls += [(("endpoints", index), url) for index, url in enumerate(endpoints)]
+        for place, url in urls:
+            origin = _parsed(addresses.origin, url)
+            for who, address in bound:
+                if origin and origin.address and origin.address.reaches(address):
+                    yield ("upstreams", name, *place), f"a loop: {who} listens there"
 
 
 def _dead_routes(data: Value) -> Found:

@@ -89,6 +89,8 @@ def _message(error: ErrorDetails) -> str:
         return f"must be at most {context['le']}"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
+    if kind == "too_long":
+        return f"must not have more than {context['max_length']} entries"
     return str(error["msg"])
 
 

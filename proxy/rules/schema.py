@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from proxy.policy.snapshot import QueueOrder
+from proxy.rules.endpoints_schema import Whereabouts
 from proxy.rules.gates_schema import Gated
 from proxy.rules.kept import Cache, SnapshotKey, Snapshots
 from proxy.rules.outbound_schema import NamedHost, Pool
@@ -41,7 +42,6 @@ from proxy.rules.values import (
     Speed,
     Status,
     Truth,
-    Url,
     Whole,
 )
 
@@ -264,10 +264,9 @@ class AdaptiveConcurrency(Section):
     max: Whole = _key("The most that it lets in flight.", 1000, ge=1, le=10**6)
 
 
-class Upstream(Gated):
+class Upstream(Whereabouts, Gated):
     """What a listener guards."""
 
-    url: Url = _key("Where it is: http://HOST:PORT, https://HOST:PORT or unix:/PATH.")
     timeouts: UpstreamTimeouts = _key("How long it is waited for.", {})
     tls: Tls | None = _key("How an https upstream is believed.", None)
     adaptive_concurrency: AdaptiveConcurrency | None = _key(

@@ -166,7 +166,7 @@ async def test_an_upstream_that_closes_with_a_part_of_an_upload_unsent_has_left(
 
 
 async def _transport_of_the_upstream(lane: Listening) -> asyncio.Transport:
-    upstream = lane.services.upstreams["shop"]
+    upstream = lane.services.upstreams["shop"].endpoint(0.0)
     async with asyncio.timeout(5):
         while not upstream.in_use:
             await asyncio.sleep(0.01)

@@ -51,14 +51,14 @@ ABSOLUTE = request(b"http://c.example/", b"c.example")
 async def test_the_listener_says_where_a_request_goes(
     services: Services, listener: ListenerSpec, head: RequestHead, upstream: str
 ) -> None:
-    assert upstream_for(services, listener, head).spec.name == upstream
+    assert upstream_for(services, listener, head, 0.0).spec.name == upstream
 
 
 async def test_a_host_that_was_taken_out_of_the_rules_is_not_called(services: Services) -> None:
     """While the request waited, say."""
     for head in (request(b"/", b"c.example"), request(b"http://d.example/", b"d.example")):
         with pytest.raises(TravelError) as caught:
-            upstream_for(services, PROXY, head)
+            upstream_for(services, PROXY, head, 0.0)
         assert caught.value.reason is Reason.HOST_NOT_ALLOWED
 
 
@@ -68,7 +68,7 @@ async def test_only_clients_of_inbound_listeners_are_told_of(
 ) -> None:
     """Where answers are kept, the whole is asked for on either."""
     head = request(b"/", b"shop", b"If-None-Match: x")
-    upstream = services.upstreams["shop"]
+    upstream = services.upstreams["shop"].endpoint(0.0)
     for listener in (INBOUND, OUTBOUND):
         engine = shop().engine
         verdict = engine.decide(FRONT, as_request(head, "203.0.113.9"), 0.0, lambda: None)

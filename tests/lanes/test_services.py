@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.lanes.balanced_upstream import BalancedUpstream
+from proxy.lanes.full_upstream import Upstream
+from proxy.lanes.resolving import Found
 from proxy.lanes.services import Services, Upstreams
+from proxy.policy.endpoint_spec import BalanceSpec, Place, ResolveSpec
 from proxy.policy.engine import Engine
 from proxy.policy.snapshot import AdaptiveSpec, ConcurrencySpec, Snapshot, TlsSpec, UpstreamSpec
 from tests.lanes.listening import NoLog
@@ -48,6 +52,50 @@ async def test_an_unusable_ca_file_changes_nothing(upstreams: Upstreams) -> None
     with pytest.raises(OSError, match="No such file"):
         upstreams.swap([replace(SHOP, port=8002), broken])
     assert list(upstreams) == [shop]
+
+
+def _several(*ports: int, tls: TlsSpec | None = None) -> UpstreamSpec:
+    places = tuple(Place("127.0.0.1", port) for port in ports)
+    return replace(SHOP, port=ports[0], tls=tls, balance=BalanceSpec(places))
+
+
+async def test_endpoints_that_stay_keep_their_connections(upstreams: Upstreams) -> None:
+    upstreams.swap([_several(1, 2)])
+    shop = upstreams["shop"]
+    assert isinstance(shop, BalancedUpstream)
+    two = shop.endpoints.all[1]
+    # A change that can't be made changes nothing, here neither.
+    broken = replace(COUPONS, tls=TlsSpec(ca_file="/nowhere/ca.pem"))
+    with pytest.raises(OSError, match="No such file"):
+        upstreams.swap([_several(2, 3), broken])
+    assert [each.place.port for each in shop.endpoints.all] == [1, 2]
+
+    upstreams.swap([_several(2, 3)])
+    assert upstreams["shop"] is shop
+    assert [each.place.port for each in shop.endpoints.all] == [2, 3]
+    assert shop.endpoints.all[0] is two
+
+    upstreams.swap([_several(2, 3, tls=TlsSpec(verify=False))])
+    assert upstreams["shop"] is not shop
+    assert two.resting.closed
+    upstreams.swap([SHOP])
+    assert isinstance(upstreams["shop"], Upstream)
+    upstreams.swap([_several(2, 3)])
+    assert isinstance(upstreams["shop"], BalancedUpstream)
+
+
+async def test_a_name_is_to_be_resolved_once(upstreams: Upstreams) -> None:
+    spec = replace(SHOP, host="shop.test", balance=BalanceSpec(resolve=ResolveSpec()))
+    assert list(upstreams.unresolved([spec, COUPONS, _several(1, 2)])) == [spec]
+    found = Found((Place("127.0.0.1", 8000),), 100.0)
+    upstreams.swap([spec], {"shop": found})
+    shop = upstreams["shop"]
+    later = replace(spec, balance=BalanceSpec(resolve=ResolveSpec(every=5.0)))
+    assert list(upstreams.unresolved([later])) == []
+    upstreams.swap([later])
+    assert upstreams["shop"] is shop
+    elsewhere = replace(spec, host="other.test")
+    assert list(upstreams.unresolved([elsewhere])) == [elsewhere]
 
 
 async def test_the_last_connection_s_end_is_told(upstreams: Upstreams) -> None:

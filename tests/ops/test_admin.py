@@ -2,6 +2,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from proxy.ops.admin import admin_app
 from proxy.ops.reload import ApplyError, Reloader
 from proxy.ops.stats import (
     BreakerReading,
+    EndpointReading,
     SnapshotsReading,
     ThrottleReading,
     UpstreamReading,
@@ -127,12 +129,28 @@ async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: 
     for name in ("shop", "coupons"):
         of_this = failures if name == "shop" else dict.fromkeys(failures, 0)
         admin.stats.upstream_rows.append(UpstreamReading(name, "127.0.0.1:1", 0, 0, 0, of_this))
+    admin.stats.upstream_rows[1] = replace(
+        admin.stats.upstream_rows[1],
+        endpoints=(
+            EndpointReading("10.0.0.1:80", 3, 0, 0),
+            EndpointReading("10.0.0.2:80", 0, 7, 2, "ejected", 65.0, "answered 500"),
+            EndpointReading("10.0.0.3:80", 1, 5, 1, "returning", 0.0, "no response in time"),
+        ),
+    )
     async with Chromium.start() as browser, browser.page() as page:
         await page.open(str(client.make_url("/")))
         failures[Reason.UPSTREAM_ERROR] += 5000
         rows = "[...document.querySelectorAll('tr')].map(row => row.innerText)"
         await page.until(f"{rows}.some(row => /^→ shop\\s.*upstream_error$/.test(row))")
         assert await page.evaluate(f"{rows}.some(row => /^→ coupons\\s.*\\s0$/.test(row))")
+        shown = await page.evaluate("document.getElementById('main').innerText")
+    of_coupons = [line.split("\t") for line in shown.splitlines() if line.startswith("coupons")]
+    assert of_coupons == [
+        ["coupons", "10.0.0.3:80", "on trial, was out: no response in time", "1", "5", "1"],
+        ["coupons", "10.0.0.2:80", "out for another 1 min: answered 500", "0", "7", "2"],
+        ["coupons", "10.0.0.1:80", "serving", "3", "0", "0"],
+    ]
+    assert "Endpoints: 1 of 3 get no requests" in shown
 
 
 async def test_the_status_tells_routes_and_rules(client: Client) -> None:

@@ -67,7 +67,7 @@ BAD: Table = {
               - {rat: 800/s, burst: 10}
         """,
         [
-            "3:19: upstreams.shop.url: is missing",
+            "3:19: upstreams.shop.url: is missing; or else endpoints, which are several",
             "6:5: routes[1]: never matches: routes[0] takes everything before it",
             "8:5: routes[2]: never matches: routes[0] takes everything before it",
             '11:10: routes[2].limits[0].rat: unknown key; did you mean "rate"?',

@@ -21,13 +21,17 @@ _TRACEBACK = re.compile(
 
 
 def rules(url: str, *, listener: str = "", upstream: str = "", more: str = "") -> str:
-    """One listener before one upstream; further keys of either as YAML flow, `more` at the end."""
+    """One listener before one upstream; further keys of either as YAML flow, `more` at the end.
+
+    Without a `url` the upstream's keys say where it is.
+    """
+    place = f"url: '{url}', " if url else ""
     return "\n".join(
         [
             "listeners:",
             f"  - {{name: storefront, bind: '127.0.0.1:0', upstream: shop, {listener}}}",
             "upstreams:",
-            f"  shop: {{url: '{url}', {upstream}}}",
+            f"  shop: {{{place}{upstream}}}",
             more,
         ]
     )
@@ -97,7 +101,7 @@ async def storefront(
     directory: Path, *, listener: str = "", upstream: str = "", more: str = ""
 ) -> AsyncIterator[Storefront]:
     """Plan B with these rules, for one test or for a module's."""
-    port = _free_port()
+    port = free_port()
     text = rules(f"http://127.0.0.1:{port}", listener=listener, upstream=upstream, more=more)
     async with PlanB(text, directory) as planb:
         yield Storefront(planb, port)
@@ -114,7 +118,7 @@ async def send_until_stuck(client: RawClient, most: int) -> int:
     return sent
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port below those that the kernel gives to clients, so that no client can take it."""
     while True:
         port = random.randrange(20000, 32000)

@@ -118,7 +118,7 @@ class _RecordingProtocol(asyncio.StreamReaderProtocol):
 
 
 class RawOrigin:
-    """Listens on a free loopback port and runs `script` for every connection.
+    """Listens on a free port of `host`, a loopback address, and runs `script` for every connection.
 
     A script that fails, fails the test when the origin closes; one that still runs then (it
     stalls, say) is cancelled. A peer that leaves in the middle of a message fails the test too,
@@ -130,11 +130,13 @@ class RawOrigin:
         self,
         script: Script,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         records: bool = True,
         peers_may_leave: bool = False,
     ) -> None:
         self.script = script
+        self.host = host
         self.port = port
         self.records = records
         self.peers_may_leave = peers_may_leave
@@ -162,7 +164,7 @@ class RawOrigin:
         """Listen; `port` is set afterwards. An origin that was closed may be opened again."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _RecordingProtocol(self), "127.0.0.1", self.port
+            lambda: _RecordingProtocol(self), self.host, self.port
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -184,7 +186,7 @@ class RawOrigin:
     @property
     def url(self) -> str:
         """The origin's URL, without a path."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def received(self) -> bytes:
