@@ -13,13 +13,11 @@ from proxy.policy.counters import UpstreamCounters
 from proxy.policy.endpoint_health import EndpointHealth
 from proxy.policy.endpoint_spec import BalanceSpec, Place
 from proxy.policy.endpoints import Endpoints
+from proxy.policy.outcome import FAILURE, SUCCESS, of_answer, of_silence
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import UpstreamSpec
 from proxy.wire.authority import named
 from proxy.wire.response_head import ResponseHead
-
-REQUESTS_OWN_FAULT = frozenset({501, 505})
-"""Answers of 500 and above that tell about the request (RFC 9110 sections 15.6.2 and 15.6.6)."""
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +48,23 @@ class EndpointUpstream(Upstream):
     def failed(self, error: UpstreamError, now: float, status: int = 0) -> None:
         """See `Upstream`."""
         super().failed(error, now, status)
-        if not isinstance(error, ServerFailedError) and (not status or _is_success(status)):
-            # An answer that failed was counted when it came.
+        if isinstance(error, ServerFailedError):
+            return  # which `answered` has counted
+        failures = self._group.spec.failures
+        if of_silence(error.reason, failures) is FAILURE and (
+            not status or of_answer(status, failures) is SUCCESS
+        ):
             self._group.endpoint_failed(self, error, now, answered=bool(status))
 
     def answered(self, head: ResponseHead, wait: float, now: float) -> None:
         """See `Upstream`."""
         super().answered(head, wait, now)
-        status = head.status
-        if _is_success(status):
+        outcome = of_answer(head.status, self._group.spec.failures)
+        if outcome is SUCCESS:
             if self._group.endpoints.succeeded(self, now):
                 log.info("upstream %s is back", self.title)
-        elif not (status in REQUESTS_OWN_FAULT or _is_refusal(head)):
-            self._group.endpoint_failed(self, f"answered {status}", now)
+        elif outcome is FAILURE or _is_no_refusal(head):
+            self._group.endpoint_failed(self, f"answered {head.status}", now)
 
 
 class BalancedUpstream:
@@ -217,14 +219,9 @@ def _balance(spec: UpstreamSpec) -> BalanceSpec:
     return spec.balance
 
 
-def _is_success(status: int) -> bool:
-    return status < 500 and status != 429
-
-
-def _is_refusal(head: ResponseHead) -> bool:
-    """Whether it will not do it now and says so, which is no failing: 429, or a 503 that tells
-    when to come back (RFC 9110 section 10.2.3), as that of a Plan B before it does.
+def _is_no_refusal(head: ResponseHead) -> bool:
+    """Whether a 503 does not tell when to come back (RFC 9110 section 10.2.3), as one that refuses
+    on purpose does: so say gateways before an endpoint that is not there. It is quick, looks idle,
+    and would get ever more.
     """
-    return head.status == 429 or (
-        head.status == 503 and any(name.lower() == b"retry-after" for name, _ in head.fields)
-    )
+    return head.status == 503 and not any(name.lower() == b"retry-after" for name, _ in head.fields)

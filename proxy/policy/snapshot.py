@@ -91,10 +91,11 @@ class FailureSpec:
     `statuses`, and the lack of one in time if `timeouts`.
 
     429 and 503 are not among them by themselves: they are refusals, which show load and not that
-    something is broken.
+    something is broken. Nor are 501 and 505, which are about the request's method and version
+    (RFC 9110 sections 15.6.2, 15.6.6): any client could have them by asking for nonsense.
     """
 
-    statuses: frozenset[int] = frozenset({*range(500, 600)} - {503})
+    statuses: frozenset[int] = frozenset({*range(500, 600)} - {501, 503, 505})
     timeouts: bool = True
 
 

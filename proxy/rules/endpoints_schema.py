@@ -61,8 +61,8 @@ class Resolve(Section):
 
 
 class Ejection(Section):
-    """When an endpoint gets no requests for a while. It fails where it can't be reached, breaks
-    off, is too slow or answers 500 and above; but not with 501, 505, or a 503 with Retry-After.
+    """When an endpoint gets no requests for a while. It fails with what the upstream's `failures`
+    name, and with a 503 that has no Retry-After.
     """
 
     consecutive_failures: Whole = _key("After so many failures in a row.", 5, ge=1, le=10**6)

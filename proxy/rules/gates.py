@@ -75,7 +75,8 @@ def gate_problems(data: Value) -> Found:
         if get(breaker, "slow_ratio") is not None and get(breaker, "slow") is None:
             yield (*steps, "breaker", "slow_ratio"), "has no effect without slow"
         yield from _open_times((*steps, "breaker"), breaker)
-        if get(owner, "failures") is not None and not gated:
+        balanced = any(get(owner, key) is not None for key in ("endpoints", "resolve"))
+        if get(owner, "failures") is not None and not gated and not balanced:
             yield (*steps, "failures"), "has no effect: there is no breaker and no throttle"
 
 

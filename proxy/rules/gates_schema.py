@@ -24,7 +24,7 @@ class Failures(Section):
         "The statuses of answers that are failures: 500, or a range, 502-504; of 408, 429 and 500 "
         "to 599. What the request itself is at fault for, such as a 404, never is. 429 and 503 are "
         "refusals where they do not stand here: a throttle counts them, a breaker does not.",
-        ["500-502", "504-599"],
+        [500, 502, 504, "506-599"],
     )
     timeouts: Truth = _key("Whether it is one when no answer comes in time.", True)
 

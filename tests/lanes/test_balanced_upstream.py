@@ -14,7 +14,7 @@ from proxy.lanes.balanced_upstream import BalancedUpstream, EndpointUpstream
 from proxy.lanes.errors import ServerFailedError, UpstreamError
 from proxy.policy.endpoint_spec import BalanceSpec, EjectionSpec, Place, ResolveSpec
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import TlsSpec, UpstreamSpec, UpstreamTimeouts
+from proxy.policy.snapshot import FailureSpec, TlsSpec, UpstreamSpec, UpstreamTimeouts
 from proxy.wire.response_head import ResponseHead, whole_response_head
 from tests.lanes.listening import listening
 from tests.support.name_server import NameServer
@@ -68,7 +68,7 @@ def _first(upstream: BalancedUpstream) -> EndpointUpstream:
         (503, ("retry-after: 5",), False),
         (504, (), True),
         (505, (), False),
-        (999, (), True),
+        (599, (), True),
     ],
 )
 async def test_an_answer_may_tell_that_the_endpoint_is_not_well(
@@ -96,6 +96,16 @@ async def test_no_answer_and_half_an_answer_are_failures() -> None:
         assert one.why == "no connection: Connection refused"
         assert upstream.failures[Reason.UPSTREAM_ERROR] == 2
         assert (upstream.counters.failures, upstream.counters.server_errors) == (1, 1)
+
+
+async def test_what_is_a_failure_is_for_the_rules_to_say() -> None:
+    failures = FailureSpec(frozenset({404}), timeouts=False)
+    async with balanced(replace(SPEC, failures=failures)) as upstream:
+        one, two, three, _ = upstream.endpoints.all
+        one.answered(_answer(500), 0.1, NOW)
+        two.answered(_answer(404), 0.1, NOW)
+        three.failed(UpstreamError(Reason.UPSTREAM_TIMEOUT, "no response in time"), NOW)
+        assert [each.health.failures for each in (one, two, three)] == [0, 1, 0]
 
 
 async def test_a_failure_that_another_makes_up_for_is_the_endpoint_s_alone(

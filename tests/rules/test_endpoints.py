@@ -28,6 +28,11 @@ upstreams: {{shop: {{{}}}}}
             BalanceSpec((Place("localhost", 80, "/run/a"), Place("localhost", 80, "/run/b"))),
         ),
         ("url: http://shop.example, resolve: {}", BalanceSpec(resolve=ResolveSpec())),
+        # What failures are is for the ejection to know, too.
+        (
+            "endpoints: [http://a], failures: {timeouts: false}",
+            BalanceSpec((Place("a", 80),)),
+        ),
         (
             "url: http://shop.example, resolve: {nameserver: '[::1]:53', every: 5s}",
             BalanceSpec(resolve=ResolveSpec(("::1", 53), 5.0)),
