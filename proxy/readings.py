@@ -13,6 +13,7 @@ from proxy.ops.stats import (
     LimitReading,
     ListenerReading,
     Phase,
+    RetriesReading,
     SnapshotsReading,
     ThrottleReading,
     UpstreamReading,
@@ -23,6 +24,7 @@ from proxy.policy.endpoint_health import EJECTED, RETURNING
 from proxy.policy.engine import Engine
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
+from proxy.policy.retrying import Retrying
 from proxy.policy.shedder import Shedder
 from proxy.policy.verdict import Kind
 
@@ -159,6 +161,7 @@ class Readings(EngineReadings):
             listed = spec.balance is not None and spec.balance.resolve is None
             address = spec.unix_path or f"{spec.host}:{spec.port}"
             adaptive = self._engine.rules.adaptive.get(spec.name)
+            retrying = self._engine.rules.retrying.get(spec.name)
             yield UpstreamReading(
                 spec.name,
                 f"{len(endpoints)} endpoints" if listed else address,
@@ -169,6 +172,7 @@ class Readings(EngineReadings):
                 latency=(adaptive and adaptive.algorithm.latency) or None,
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
                 endpoints=endpoints,
+                retries=None if retrying is None else _retries(retrying),
             )
 
     def snapshots(self) -> SnapshotsReading:
@@ -223,6 +227,7 @@ class Recorder:
                 bytes_in=entry.bytes_in,
                 bytes_out=entry.bytes_out,
                 detail=entry.detail,
+                attempts=verdict.attempts,
                 served_from="" if served is None or not completion.status else "stored",
             )
         )
@@ -248,6 +253,18 @@ def _endpoints(upstream: BalancedUpstream) -> tuple[EndpointReading, ...]:
             )
         )
     return tuple(rows)
+
+
+def _retries(retrying: Retrying) -> RetriesReading:
+    return RetriesReading(
+        {
+            "answered": retrying.answered,
+            "failed": retrying.failed,
+            "held_back": retrying.held_back,
+            "over_budget": retrying.over_budget,
+        },
+        retrying.budget.left(monotonic()),
+    )
 
 
 def _user_agent(fields: Sequence[tuple[bytes, bytes]]) -> str:

@@ -110,6 +110,8 @@ COVERED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "proxy.surge.connection": ("tests/surge/test_generator.py", "seen in what it counts"),
     "proxy.rules.endpoints_schema": ("tests/rules/test_endpoints.py", "keys, and what they mean"),
     "proxy.rules.section": ("tests/rules/test_schema.py", "what the keys there are made with"),
+    "proxy.rules.retry_schema": ("tests/rules/test_combinations.py", "keys, and what they refuse"),
+    "proxy.rules.timeouts_schema": ("tests/rules/test_schema.py", "keys, as those there"),
     "proxy.rules.shedding_schema": ("tests/rules/test_schema.py", "keys, as those there"),
     "proxy.rules.gates_schema": ("tests/rules/test_schema.py", "keys, as those there"),
     "proxy.wire.errors": ("tests/wire/test_request_head.py", "names, no logic"),

@@ -55,6 +55,12 @@ class ByteQueue:
             self.transport.pause_reading()
         self.wake()
 
+    def put_back(self, data: bytes) -> None:
+        """Queues what was read before, to be read again first."""
+        if data:
+            self._chunks.appendleft(data)
+            self._size += len(data)
+
     def feed_eof(self) -> None:
         """Nothing more will come, and nothing is missing."""
         self._eof = True

@@ -20,10 +20,11 @@ class UpstreamError(TravelError):
 
 
 class ServerFailedError(UpstreamError):
-    """It answered that it failed, and there is something better to send."""
+    """It answered that it failed, and there is something better to send, or to do."""
 
     def __init__(self, status: int) -> None:
         super().__init__(Reason.UPSTREAM_ERROR, f"answered {status}")
+        self.status = status
 
 
 class DownstreamStalledError(Exception):

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 
 from proxy.lanes.answering import judge, may_go_on, settle
+from proxy.lanes.attempts import Attempts, attempts_of
 from proxy.lanes.errors import DownstreamStalledError, TravelError
 from proxy.lanes.flow import drain
 from proxy.lanes.relay import Relay
@@ -14,7 +15,9 @@ from proxy.lanes.services import Services
 from proxy.lanes.stored_answers import in_place
 from proxy.lanes.tap import Tap
 from proxy.lanes.waiting import Waiter
+from proxy.policy.deadline import NO_DEADLINE
 from proxy.policy.reasons import Reason
+from proxy.policy.retrying import Failure
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Completion, State, Verdict
 from proxy.wire.client import client_address, client_key, is_trusted
@@ -45,7 +48,9 @@ class Exchange:
         self._waiter = Waiter(services.engine, loop)
         self._task: asyncio.Task[object] | None = None
         self._verdict: Verdict | None = None
-        self._given_up = False
+        # Why its task is cancelled, if not because the client left.
+        self._given_up: tuple[Reason, str] | None = None
+        self._attempts: Attempts | None = None
         # What is known of how it went, for the settlement and the log.
         self.peer = incoming.connection.peer
         self.trusted = is_trusted(self.peer, self.listener.trusted_proxies)
@@ -81,9 +86,12 @@ class Exchange:
             self.detail = str(stalled)
             self.incoming.connection.abort()
         except (ConnectionError, asyncio.CancelledError) as error:
-            if self._given_up:
-                self.detail = "no answer before the end of draining"
-                keep_alive = await self._answer_after_all(verdict, Reason.UPSTREAM_TIMEOUT)
+            if self._given_up is not None:
+                reason, self.detail = self._given_up
+                if self._task is not None:
+                    # It is the connection's as well, which goes on.
+                    self._task.uncancel()
+                keep_alive = await self._answer_after_all(verdict, reason)
             else:
                 self.detail = self.detail or "the client left"
                 if isinstance(error, asyncio.CancelledError):
@@ -106,9 +114,16 @@ class Exchange:
             self.services.engine.dismiss(verdict, monotonic())
             self._waiter.wake()
         elif verdict.state is State.FORWARD:
-            self._given_up = True
+            self._given_up = Reason.UPSTREAM_TIMEOUT, "no answer before the end of draining"
             self._task.cancel()
         return True
+
+    def _out_of_time(self) -> None:
+        """The caller waits no longer. What waits for its turn is told by the verdict."""
+        verdict, task = self._verdict, self._task
+        if not self.status and verdict is not None and verdict.state is State.FORWARD and task:
+            self._given_up = Reason.DEADLINE, "no answer within the caller's time"
+            task.cancel()
 
     async def _answer_after_all(self, verdict: Verdict, reason: Reason) -> bool:
         """The answer when forwarding has failed for good; a cut where that can't be given."""
@@ -189,12 +204,16 @@ class Exchange:
 
     async def _forward(self, verdict: Verdict, head: RequestHead) -> bool:
         self.incoming.connection.refusals = 0
+        timer: asyncio.TimerHandle | None = None
+        if verdict.deadline != NO_DEADLINE:
+            left = max(0.0, verdict.deadline - monotonic())
+            timer = self.loop.call_later(left, self._out_of_time)
         try:
             if head.chunked and not head.expect_continue:
                 await self.incoming.body.wait(FIRST_CHUNK_PATIENCE)
                 if (broken := self.incoming.body.exception()) is not None:
                     raise broken
-            return await Relay(self, head, verdict).run()
+            return await self._relay(verdict, head)
         except TravelError as error:
             self.reason = error.reason
             self.detail = str(error)
@@ -205,6 +224,34 @@ class Exchange:
                     self.incoming.connection.abort()
                 return False
             return await self._answer(verdict, error.reason)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _relay(self, verdict: Verdict, head: RequestHead) -> bool:
+        """Forwards the request, again if it fails and may be. Raises TravelError."""
+        self._attempts = attempts_of(verdict, head)
+        while True:
+            relay = Relay(self, head, verdict, self._attempts)
+            keep_alive = await relay.run()
+            if relay.failed is None:
+                return keep_alive
+            self.incoming.body.put_back(relay.held)
+            self.bytes_in = 0
+            self.silence = self.upstream_wait = 0.0
+            while verdict.state is State.WAIT:
+                await self._waiter.wait(verdict)
+            if verdict.state is not State.FORWARD:
+                raise relay.failed
+
+    def goes_again(self, failure: Failure) -> bool:
+        """Whether the request has another turn, after an attempt that failed so."""
+        if self.status or self._attempts is None or self._attempts.begun:
+            return False
+        engine, verdict = self.services.engine, self._verdict
+        if verdict is None:
+            return False
+        return engine.retry(verdict, failure, monotonic(), self._waiter.wake)
 
     async def _answer(self, verdict: Verdict, reason: Reason | None) -> bool:
         """Answers in the shop's place; without a `reason` because there is no need to ask it."""

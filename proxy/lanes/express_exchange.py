@@ -1,20 +1,20 @@
 """One request on the express lane that is not refused at once, until its settlement."""
 
-import asyncio
-import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.lanes.answering import may_go_on, settle
+from proxy.lanes.attempts import attempts_of
 from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
+from proxy.lanes.express_ending import ExpressEnding
 from proxy.lanes.express_upload import Upload
 from proxy.lanes.express_upstream import UpstreamLink, connected
 from proxy.lanes.full_upstream import Upstream
 from proxy.lanes.outgoing import head_to_send, upstream_for
-from proxy.lanes.stored_answers import in_place, is_failure
-from proxy.lanes.tap import Tap, tap_on
+from proxy.lanes.stored_answers import is_failure
+from proxy.lanes.tap import tap_on
+from proxy.policy.deadline import NO_DEADLINE
 from proxy.policy.reasons import Reason
-from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Completion, Verdict
+from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Verdict
 from proxy.wire.body import encode_chunk, last_chunk
 from proxy.wire.errors import BadResponse
 from proxy.wire.fields import forward_response_head, trailer_fields
@@ -24,10 +24,8 @@ from proxy.wire.response_head import Framing, ResponseHead
 if TYPE_CHECKING:
     from proxy.lanes.express_downstream import ExpressConnection
 
-logger = logging.getLogger(__name__)
 
-
-class ExpressExchange:
+class ExpressExchange(ExpressEnding):
     """Carries out the verdict on one request. Everything that it took is settled when it ends.
 
     It waits for its turn, then for a connection, then for the response (`carry`, `respond`), and
@@ -35,12 +33,7 @@ class ExpressExchange:
     its client (`abandon`). `complete`: the response is, though the client may not have taken it.
     """
 
-    __slots__ = (
-        "_bytes_out", "_chunked", "_connecting", "_detail", "_downstream", "_keep_alive",
-        "_link", "_over", "_own", "_reason", "_received_at", "_sent_at", "_services",
-        "_status", "_tap", "_timer", "_upload", "_upstream", "_upstream_wait", "_verdict",
-        "complete", "head",
-    )  # fmt: skip
+    __slots__ = ("_chunked", "_keep_alive")
 
     def __init__(
         self,
@@ -49,34 +42,9 @@ class ExpressExchange:
         verdict: Verdict,
         received_at: float,
     ) -> None:
-        self.head = head
-        self.complete = False
-        self._downstream = downstream
-        self._services = downstream.services
-        self._verdict = verdict
-        self._received_at = received_at
-        self._upstream: Upstream | None = None
-        self._link: UpstreamLink | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._upload = Upload(downstream, head.length) if head.length else None
+        super().__init__(downstream, head, verdict, received_at)
         self._chunked = False
         self._keep_alive = False
-        self._tap: Tap | None = None
-        self._over = False
-        # What is known of how it went, for the settlement and the log.
-        self._status = 0
-        self._reason: Reason | None = None
-        self._detail = ""
-        self._bytes_out = 0
-        self._upstream_wait = 0.0
-        self._own = 0.0
-        self._sent_at = 0.0
-
-    @property
-    def body_left(self) -> int:
-        """Bytes of the request's body that the client has not sent yet."""
-        return 0 if self._upload is None else self._upload.left
 
     @property
     def is_forwarding(self) -> bool:
@@ -104,72 +72,26 @@ class ExpressExchange:
         elif verdict.state is FORWARD:
             self._downstream.refusals = 0
             self._forward()
+        elif self._error is not None:
+            self.fail(self._error)
         else:
             if verdict.state is REFUSE:
                 self._downstream.refusals += 1
             self._answer(verdict.reason)
 
-    def resume(self) -> None:
-        """What the verdict waited for may have come. From the event loop, as `start` is not."""
-        try:
-            self.start()
-        except Exception:
-            self.fault()
-
-    def fault(self) -> None:
-        """Something of ours went wrong: told as such, or the connection is cut."""
-        logger.exception("a request could not be handled")
-        if self._over:
-            self._downstream.abort()
-            return
-        try:
-            self.fail(TravelError(Reason.INTERNAL, "it could not be handled"))
-        except Exception:
-            # What went wrong first is what counts, and is known.
-            try:
-                if not self._over:
-                    self._end()
-            finally:
-                self._downstream.abort()
-
-    def abandon(self, detail: str) -> None:
-        """The client is gone, or as good as gone."""
-        if not self._over:
-            self._detail = detail
-            self._end()
-
-    def give_up(self) -> bool:
-        """The time to drain is over: who has no answer yet gets one now. False if it has begun."""
-        if self._status:
-            return False
-        if self._verdict.state is WAIT:
-            self._services.engine.dismiss(self._verdict, monotonic())
-        if self._verdict.state is REFUSE:
-            self.start()
-        else:
-            self.fail(TravelError(Reason.UPSTREAM_TIMEOUT, "no answer before the end of draining"))
-        return True
-
-    def fail(self, error: TravelError) -> None:
-        """It can't be forwarded, or not to the end: answered so, or cut if an answer has begun."""
-        if self._over:
-            return
-        if isinstance(error, UpstreamError) and self._upstream is not None:
-            self._upstream.failed(error, monotonic(), self._status)
-        self._reason = error.reason
-        self._detail = str(error)
-        if self._status:
-            self._end()
-            self._downstream.proceed(keep_alive=False, left=self.body_left)
-        else:
-            self._release(reusable=self.complete and self._sent())
-            self._answer(error.reason)
-
     # ---------------------------------------------------------------- request
 
     def _forward(self) -> None:
-        now = monotonic()
-        self._own = now - self._received_at - self._verdict.waited
+        verdict, now = self._verdict, monotonic()
+        if verdict.attempts <= 1:
+            self._own = now - self._received_at - verdict.waited
+        if verdict.attempts == 1:
+            self._attempts = attempts = attempts_of(verdict, self.head)
+            if attempts is not None and self._upload is not None:
+                self._upload.holds = attempts.holds_body
+        if verdict.deadline != NO_DEADLINE:
+            left = max(0.0, verdict.deadline - now)
+            self._timer = self._downstream.loop.call_later(left, self._out_of_time)
         try:
             self._go_to(upstream_for(self._services, self._downstream.rules(), self.head, now))
         except TravelError as error:
@@ -203,8 +125,17 @@ class ExpressExchange:
     def _carry(self, link: UpstreamLink, upstream: Upstream) -> None:
         begun = monotonic()
         self._link = link
-        client, rules = self._downstream.client, self._downstream.rules()
-        data = head_to_send(rules, upstream, self._verdict, self.head, client.peer, client.trusted)
+        client = self._downstream.client
+        data = head_to_send(
+            self._downstream.rules(),
+            upstream,
+            self._verdict,
+            self.head,
+            client.peer,
+            client.trusted,
+            self._attempts,
+            begun,
+        )
         upload = self._upload
         if upload is not None:
             data += upload.begin()
@@ -250,6 +181,8 @@ class ExpressExchange:
 
     def relay_interim(self, head: ResponseHead) -> None:
         """Passes a 1xx on."""
+        if self._attempts is not None:
+            self._attempts.begun = True
         self._downstream.write(
             forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
         )
@@ -268,6 +201,10 @@ class ExpressExchange:
         upstream.answered(head, self._upstream_wait, now)
         self._services.engine.answered(self._verdict, head.status, self._upstream_wait, now)
         downstream, services = self._downstream, self._services
+        if self._attempts is not None and (failure := self._attempts.refused(head)) is not None:
+            self.complete = complete
+            if self._goes_again(failure, ServerFailedError(head.status)):
+                return
         lookup = self._verdict.lookup
         if lookup is not None:
             if is_failure(lookup, head, now):
@@ -336,65 +273,3 @@ class ExpressExchange:
             downstream.proceed(keep_alive=self._keep_alive, left=self.body_left)
         else:
             link.silence.set(now + link.timeouts.body)
-
-    # -------------------------------------------------------------------- end
-
-    def _answer(self, reason: Reason | None) -> None:
-        """Answers in the shop's place; without a `reason` because there is no need to ask it."""
-        downstream, services, verdict = self._downstream, self._services, self._verdict
-        complete, refusals = not self.body_left, downstream.refusals
-        keep_alive = may_go_on(services, reason, self.head, complete=complete, refusals=refusals)
-        reply = in_place(services, verdict, reason, self.head, keep_alive=keep_alive)
-        self._status, data, body = reply
-        self._bytes_out = len(data) + len(body)
-        downstream.write(data)
-        if body:
-            downstream.write(body)
-        self._end()
-        downstream.proceed(keep_alive=keep_alive, left=self.body_left)
-
-    def _sent(self) -> bool:
-        """Whether the upstream has got the whole request."""
-        return self._upload is None or self._upload.complete
-
-    def _release(self, *, reusable: bool) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.release(reusable=reusable, asked_at=self._sent_at if self._sent() else 0.0)
-
-    def _end(self) -> None:
-        """Releases what it holds, and settles. Called once."""
-        self._over = True
-        self._stop_timer()
-        if self._tap is not None:
-            self._tap.end()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        # Both are unfit for another request while a part of this one's body is missing.
-        self._release(reusable=self.complete and self._sent())
-        now = monotonic()
-        duration = now - self._received_at
-        settle(
-            self._services,
-            self._verdict,
-            Completion(
-                self._status,
-                duration,
-                duration - self._verdict.waited if self._verdict.state is REFUSE else self._own,
-                self._reason,
-                now - self._sent_at if self._sent_at and self._sent() else 0.0,
-            ),
-            self.head,
-            self._downstream.client.address,
-            now,
-            upstream_wait=self._upstream_wait,
-            bytes_in=0 if self._upload is None else self._upload.passed_on,
-            bytes_out=self._bytes_out,
-            detail=self._detail,
-        )
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

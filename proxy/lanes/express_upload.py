@@ -14,14 +14,18 @@ class Upload:
     """A body of known length on its way upstream, under flow control.
 
     `left` are the bytes that the client has not sent yet, `passed_on` those that went upstream.
-    What comes before there is a connection is held, up to `HIGH_WATER_BYTES` and one read.
+    What comes before there is a connection is held, up to `HIGH_WATER_BYTES` and one read. With
+    `holds` all of it is, so that it can be sent again: it is not to be larger then.
     """
 
-    __slots__ = ("_downstream", "_held", "_refused", "_since", "_waited", "left", "passed_on")
+    __slots__ = (
+        "_downstream", "_held", "_refused", "_since", "_waited", "holds", "left", "passed_on",
+    )  # fmt: skip
 
     def __init__(self, downstream: "ExpressConnection", length: int) -> None:
         self.left = length
         self.passed_on = 0
+        self.holds = False
         self._downstream = downstream
         self._held = bytearray()
         # Whether the upstream has said its last before it had all.
@@ -43,9 +47,17 @@ class Upload:
     def begin(self) -> bytes:
         """What was held, which goes upstream with the head."""
         held = bytes(self._held)
-        self._held.clear()
+        if not self.holds:
+            self._held.clear()
         self.passed_on = len(held)
         return held
+
+    def rewind(self) -> None:
+        """It is to be sent again, from its beginning, which is held or was not sent yet."""
+        self.passed_on = 0
+        self._refused = False
+        self._since = 0.0
+        self._downstream.patience.clear()
 
     def take(self, data: bytes, link: UpstreamLink | None) -> None:
         """Passes `data`, of what is left, on.
@@ -53,8 +65,9 @@ class Upload:
         Raises nothing when the upstream takes no more: its answer may be on its way.
         """
         self.left -= len(data)
-        if link is None:
+        if link is None or self.holds:
             self._held += data
+        if link is None:
             if len(self._held) > HIGH_WATER_BYTES:
                 self._downstream.pause_reading()
             return

@@ -202,7 +202,7 @@ class Upstream:
 
         A pooled one that the upstream has closed meanwhile is not taken: nothing of the request
         has been sent over it. Once something has, the request may have been processed, and is
-        never sent again (RFC 9110 section 9.2.2 leaves that to the client).
+        not sent again but by rules that say so (RFC 9110 section 9.2.2; `Engine.retry`).
         """
         # Counted before there is one, so that a reload does not close the pool meanwhile.
         self._users += 1

@@ -1,8 +1,10 @@
 """A request on its way out: to which upstream, and with which head; the same on every lane."""
 
+from proxy.lanes.attempts import Attempts, amended
 from proxy.lanes.errors import TravelError
 from proxy.lanes.full_upstream import Upstream
 from proxy.lanes.services import Services
+from proxy.policy.deadline import NO_DEADLINE
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import ListenerSpec
 from proxy.policy.verdict import Verdict
@@ -33,11 +35,26 @@ def head_to_send(
     head: RequestHead,
     peer: str,
     trusted: bool,
+    attempts: Attempts | None,
+    now: float,
 ) -> bytes:
-    """What `upstream` is sent of `head`, which came from `peer`: see `proxy.wire`."""
+    """What `upstream` is sent of `head`, which came from `peer`: see `proxy.wire`. `attempts` is
+    None where it is not sent again.
+    """
     lookup = verdict.lookup
     whole = lookup is not None and lookup.whole
     host = upstream.authority
+    without = extra = b""
+    if attempts is not None or verdict.deadline != NO_DEADLINE:
+        without, extra = amended(verdict, attempts, head, now)
     if listener.outbound:
-        return outbound_request_head(head, host=host, whole=whole)
-    return forward_request_head(head, peer=peer, trusted=trusted, host=host, whole=whole)
+        return outbound_request_head(head, host=host, whole=whole, without=without, extra=extra)
+    return forward_request_head(
+        head,
+        peer=peer,
+        trusted=trusted,
+        host=host,
+        whole=whole,
+        without=without,
+        extra=extra,
+    )

@@ -5,6 +5,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from proxy.lanes.attempts import Attempts
 from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.full_upstream import UpstreamConnection
 from proxy.lanes.outgoing import head_to_send, upstream_for
@@ -33,9 +34,19 @@ logger = logging.getLogger(__name__)
 
 
 class Relay:
-    """Forwards one request over one upstream connection."""
+    """Forwards one request over one upstream connection.
 
-    def __init__(self, exchange: "Exchange", head: RequestHead, verdict: Verdict) -> None:
+    `failed` is why that failed where it is to be done once more; `held` then what has been read of
+    the request's body.
+    """
+
+    def __init__(
+        self,
+        exchange: "Exchange",
+        head: RequestHead,
+        verdict: Verdict,
+        attempts: Attempts | None = None,
+    ) -> None:
         self._exchange = exchange
         self._incoming = exchange.incoming
         self._head = head
@@ -53,18 +64,30 @@ class Relay:
         self._due: asyncio.Timeout | None = None
         self._tap: Tap | None = None
         self._upload: asyncio.Task[None] | None = None
+        self._attempts = attempts
+        self._holds = attempts is not None and attempts.holds_body
+        self._begun = False
+        self.failed: UpstreamError | None = None
+        self.held = b""
 
     async def run(self) -> bool:
         """True when the response has been relayed and the client's connection may go on.
 
         Raises TravelError when it could not be relayed: the exchange's `status` tells whether an
-        answer has begun.
+        answer has begun. Or the verdict waits, and `failed` is set.
         """
         try:
             return await self._relay()
         except UpstreamError as error:
             self._upstream.failed(error, monotonic(), self._status)
-            raise
+            if self._attempts is None or isinstance(error, ServerFailedError):
+                raise
+            silence = self._exchange.silence
+            failure = self._attempts.broke(error, sent=self._begun, silence=silence)
+            if not self._exchange.goes_again(failure):
+                raise
+            self.failed = error
+            return False
 
     async def _relay(self) -> bool:
         connection = await self._connect()
@@ -75,6 +98,9 @@ class Relay:
             if head.status == 101:
                 upgraded = True
                 await self._upgrade(head, connection, feed)
+            elif self._is_refused(head):
+                self.failed = ServerFailedError(head.status)
+                reusable = feed.reusable and self._sent
             elif is_failure(self._lookup, head, monotonic()):
                 raise ServerFailedError(head.status)
             else:
@@ -104,6 +130,11 @@ class Relay:
         self._upstream = other
         return await other.connect()
 
+    def _is_refused(self, head: ResponseHead) -> bool:
+        """Whether the upstream's answer is one for which it is asked once more."""
+        failure = None if self._attempts is None else self._attempts.refused(head)
+        return failure is not None and self._exchange.goes_again(failure)
+
     # ---------------------------------------------------------------- request
 
     async def _exchange_heads(
@@ -112,15 +143,24 @@ class Relay:
         """Sends the request, or begins to, and returns the response's final head."""
         begun = monotonic()
         exchange, body = self._exchange, self._incoming.body
-        peer, trusted = exchange.peer, exchange.trusted
         data = head_to_send(
-            self._listener, self._upstream, self._verdict, self._head, peer, trusted
+            self._listener,
+            self._upstream,
+            self._verdict,
+            self._head,
+            exchange.peer,
+            exchange.trusted,
+            self._attempts,
+            begun,
         )
         complete = body.is_eof() and not self._head.chunked
         if complete:
             content = body.read_nowait()
             exchange.bytes_in = len(content)
             data += content
+            if self._holds:
+                self.held = content
+        self._begun = True
         connection.transport.write(data)
         self._sent = complete
         now = self._sent_at = monotonic()
@@ -174,6 +214,8 @@ class Relay:
         exchange, chunked = self._exchange, self._head.chunked
         while data := await self._read_request_body():
             exchange.bytes_in += len(data)
+            if self._holds:
+                self.held += data
             if self._most is not None and exchange.bytes_in > self._most:
                 raise DownstreamError(Reason.BODY_TOO_LARGE, f"a body over {self._most} bytes")
             await connection.write(encode_chunk(data) if chunked else data)
@@ -207,6 +249,8 @@ class Relay:
 
     async def _relay_interim(self, head: ResponseHead) -> None:
         """A 1xx goes on, but not to a 1.0 client, which knows none (RFC 9110 section 15.2)."""
+        if self._attempts is not None:
+            self._attempts.begun = True
         version = self._head.version
         if version == (1, 1):
             await self._exchange.write(

@@ -131,7 +131,7 @@ class Upstreams:
 
 
 def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
-    """What a connection depends on: not which requests policy lets through."""
+    """What a connection depends on: not which requests policy lets through, or how often."""
     return replace(
         spec,
         adaptive_concurrency=None,
@@ -139,6 +139,7 @@ def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
         breaker=None,
         throttle=None,
         failures=USUAL_FAILURES,
+        retry=None,
     )
 
 

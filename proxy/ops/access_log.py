@@ -28,6 +28,7 @@ class AccessRecord:
     `verdict` is `forwarded`, `stored`, `refused`, `failed` or `abandoned`; `limit` is the one that
     refused; `upstream` is the time spent waiting for the upstream; `waited` that for a turn.
     `detail` says what went wrong. `served_from` is `stored` where a stored response was sent.
+    `attempts` is how often it went upstream, where that may be several times.
     """
 
     listener: str
@@ -49,6 +50,7 @@ class AccessRecord:
     bytes_out: int
     detail: str
     served_from: str = ""
+    attempts: int = 0
 
 
 class AccessLog:
@@ -108,6 +110,7 @@ class AccessLog:
 
 
 def _json_line(now: float, record: AccessRecord) -> str:
+    again = {"attempts": record.attempts} if record.attempts > 1 else {}
     return json.dumps(
         {
             "time": rfc3339(now),
@@ -132,6 +135,7 @@ def _json_line(now: float, record: AccessRecord) -> str:
             "bytes_out": record.bytes_out,
             "detail": _cut(record.detail, LONGEST_DETAIL),
             "user_agent": _cut(record.user_agent, LONGEST_USER_AGENT),
+            **again,
         }
     )
 
@@ -140,10 +144,11 @@ def _console_line(now: float, record: AccessRecord) -> str:
     why = f" {record.reason}" if record.reason else ""
     limit = f" by {record.limit}" if record.limit else ""
     instead = ", last good answer sent" if record.served_from and why else ""
+    again = f", attempt {record.attempts}" if record.attempts > 1 else ""
     detail = f": {_cut(record.detail, LONGEST_DETAIL)}" if record.detail else ""
     return escaped(
         f"{clock_time(now)} access   {record.status or '---'} {record.method}"
-        f" {_cut(record.target, LONGEST_TARGET)} {record.verdict}{why}{limit}{instead}"
+        f" {_cut(record.target, LONGEST_TARGET)} {record.verdict}{why}{limit}{instead}{again}"
         f" {record.duration * 1000:.1f} ms ({record.route}, {record.client}){detail}"
     )
 

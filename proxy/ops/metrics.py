@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from proxy.ops.gate_metrics import gate_families
 from proxy.ops.metrics_endpoints import endpoint_metrics
 from proxy.ops.reload import ReloadState
+from proxy.ops.retry_metrics import retry_metrics
 from proxy.ops.shed_view import signal_rows
 from proxy.ops.stats import LimitReading, Stats
 from proxy.policy.counters import Histogram, LimitCounters, RouteCounters
@@ -131,6 +132,7 @@ class Metrics:
         yield from self._shedding()
         yield from gate_families(self._stats)
         yield from self._connections()
+        yield from retry_metrics(self._stats.upstreams())
         yield from self._snapshots()
         yield from self._config()
         yield _gauge("planb_draining", "1 while draining.", self._stats.phase == "draining")

@@ -59,13 +59,24 @@ class EndpointReading:
 
 
 @dataclass(frozen=True, slots=True)
+class RetriesReading:
+    """Requests sent again to one upstream, `by_result` (see `proxy.policy.retrying.Retrying`), and
+    how many more the budget would allow at once.
+    """
+
+    by_result: Mapping[str, int]
+    budget_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamReading:
     """One upstream's connections now, and how many were ever made. `failures` counts the exchanges
     that ended at the upstream's fault, for each reason that there is for it.
 
     `latency` is that of its answers at present, `baseline` what it would be without a queue, in
     seconds: where an adaptive limit finds out about it, and None otherwise, or as long as it knows
-    nothing. `endpoints` are empty where there is no choice.
+    nothing. `endpoints` are empty where there is no choice, and `retries` None where nothing is
+    sent again.
     """
 
     name: str
@@ -77,6 +88,7 @@ class UpstreamReading:
     latency: float | None = None
     baseline: float | None = None
     endpoints: tuple[EndpointReading, ...] = ()
+    retries: RetriesReading | None = None
 
 
 BreakerStateWord = Literal["closed", "open", "probing", "recovering"]

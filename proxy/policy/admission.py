@@ -16,9 +16,10 @@ from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
 from proxy.policy.shadows import ask_shadows
-from proxy.policy.verdict import FORWARD, REFUSE, WAIT, Permit, Shadow, Verdict, Waiting
+from proxy.policy.verdict import FAIL, FORWARD, REFUSE, WAIT, Permit, Shadow, Verdict, Waiting
 
 _CONCURRENCY: Final = Reason.CONCURRENCY
+_DEADLINE: Final = Reason.DEADLINE
 _QUEUE_TIMEOUT: Final = Reason.QUEUE_TIMEOUT
 
 Slot = tuple[LiveLimit[PaceLimiter], bytes]
@@ -111,6 +112,10 @@ class Admission:
 
         `offered` is the one that it has waited for: it is free, though others may wait for it.
         """
+        if now >= verdict.deadline:
+            verdict.give_back(now)
+            self._refuse(verdict, _DEADLINE, now)
+            return
         for permit in waiting.wanted:
             concurrency, key = permit
             if permit != offered and not concurrency.limiter.has_room(key):
@@ -234,12 +239,21 @@ class Admission:
     # --------------------------------------------------------------- refusing
 
     def _refuse(self, verdict: Verdict, reason: Reason, now: float, spread: float = 0.0) -> Verdict:
+        verdict.waited = now - verdict.decided_at
+        if verdict.attempts:
+            self._hold_back(verdict)
+            return verdict
         verdict.state = REFUSE
         verdict.reason = reason
-        verdict.waited = now - verdict.decided_at
         answer = verdict.guard.answers[reason]
         verdict.retry_after = self.retry_after(answer, verdict.wait, spread)
         return verdict
+
+    def _hold_back(self, verdict: Verdict) -> None:
+        """What was to be sent once more is not: what counts is how it failed before."""
+        verdict.state = FAIL
+        if (retrying := verdict.guard.retrying) is not None:
+            retrying.held_back += 1
 
     def _refuse_by(
         self,
@@ -302,6 +316,10 @@ def _forward(
         enter_upstream(verdict, guard.adaptive)
     if guard.gates:
         verdict.stamps = [gate.sent(now) for gate in guard.gates]
+    if (retrying := guard.retrying) is not None:
+        if not verdict.attempts:
+            retrying.budget.earn(now)
+        verdict.attempts += 1
     verdict.state = FORWARD
     verdict.waited = now - verdict.decided_at
 

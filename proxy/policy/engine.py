@@ -3,21 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from proxy.policy.adaptive import AdaptiveLimiter
-from proxy.policy.admission import Admission, Slot, charge, enter_upstream, leave_gates
+from proxy.policy.admission import Slot, charge, enter_upstream, leave_gates
 from proxy.policy.coalescing import Coalescing
 from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.deadline import time_left
 from proxy.policy.gates import Gates
 from proxy.policy.keeping import Lookup
 from proxy.policy.outcome import of_answer, of_silence
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
+from proxy.policy.readmission import Readmission
 from proxy.policy.reasons import Reason
 from proxy.policy.request import NO_PARAMETERS, Request
 from proxy.policy.rules import UNMATCHED, Rules, build
 from proxy.policy.shedder import Shedder
 from proxy.policy.snapshot import ConcurrencySpec, PaceSpec, RateSpec, Snapshot
 from proxy.policy.verdict import (
+    FAIL,
     FORWARD,
     REFUSE,
     SERVE,
@@ -34,7 +36,7 @@ _RATE: Final = Reason.RATE
 _PACE: Final = Reason.PACE
 
 
-class Engine(Admission):
+class Engine(Readmission):
     """All decisions of one process.
 
     `jitter` returns a number in [0, 1) and spreads `Retry-After`. Not thread-safe: it belongs to
@@ -45,7 +47,6 @@ class Engine(Admission):
 
     def __init__(self, snapshot: Snapshot, now: float, jitter: Callable[[], float]) -> None:
         super().__init__(jitter)
-        self.draining = False
         self.shedder = Shedder()
         self.coalescing = Coalescing()
         self.rules = Rules(Snapshot((), {}), Gates(jitter))
@@ -89,6 +90,10 @@ class Engine(Admission):
             if bounds is not None and adaptive.spec != bounds:
                 adaptive.reconfigure(bounds)
                 self._admit_queue(adaptive, now)
+        for name, retrying in rules.retrying.items():
+            retry = rules.snapshot.upstreams[name].retry
+            if retry is not None and retrying.spec != retry:
+                retrying.reconfigure(retry, now)
 
     # --------------------------------------------------------------- requests
 
@@ -116,6 +121,10 @@ class Engine(Admission):
             lookup = verdict.lookup = guard.keeping.lookup(request)
         if self.draining:
             return self._refuse(verdict, Reason.DRAINING, now)
+        if guard.deadline_header is not None:
+            self._read_deadline(verdict, guard.deadline_header, request)
+            if now >= verdict.deadline:
+                return self._refuse(verdict, Reason.DEADLINE, now)
         most = guard.max_body_bytes
         if most is not None and request.length is not None and request.length > most:
             return self._refuse(verdict, Reason.BODY_TOO_LARGE, now)
@@ -175,6 +184,10 @@ class Engine(Admission):
         waiting = verdict.waiting
         if waiting is None or verdict.state is not WAIT:
             return
+        if now >= verdict.deadline:
+            verdict.give_back(now)
+            self._refuse(verdict, Reason.DEADLINE, now)
+            return
         if waiting.flight is not None:
             lookup = self.coalescing.leave(verdict, waiting, now)
             if lookup is not None and self.draining:
@@ -186,7 +199,10 @@ class Engine(Admission):
             self._end_patience(verdict, waiting, adaptive, now)
             return
         if waiting.queued_in is None:
-            self._admit(verdict, waiting, now)
+            if verdict.attempts:
+                self._admit_again(verdict, waiting, now)
+            else:
+                self._admit(verdict, waiting, now)
             return
         concurrency = waiting.queued_in[0]
         verdict.give_back(now)
@@ -201,10 +217,14 @@ class Engine(Admission):
     def answered(self, verdict: Verdict, status: int, latency: float, now: float) -> None:
         """The head of the upstream's response is there, `latency` seconds after the request's end.
 
-        Called once at most, for a forwarded verdict that is not settled yet.
+        Called once at most for each attempt, for a forwarded verdict that is not settled yet.
         """
         if verdict.stamps:
             leave_gates(verdict, of_answer(status, verdict.guard.failures), latency, now)
+        if verdict.attempts > 1:
+            retrying = verdict.guard.retrying
+            if retrying is not None and status not in retrying.spec.statuses:
+                retrying.answered += 1
         adaptive, verdict.adaptive = verdict.adaptive, None
         if adaptive is not None:
             adaptive.answered(status, latency, verdict.began_with, now)
@@ -219,6 +239,7 @@ class Engine(Admission):
         state, verdict.state = verdict.state, SETTLED
         counters = verdict.guard.counters
         reason = completion.reason
+        forwarded = state is FORWARD or state is FAIL
         if state is FORWARD:
             counters.in_flight -= 1
         elif state is REFUSE:
@@ -226,7 +247,7 @@ class Engine(Admission):
         elif state is WAIT:
             verdict.waited = now - verdict.decided_at
             verdict.give_back(now)
-        elif state is not SERVE:
+        elif state is not SERVE and state is not FAIL:
             raise AssertionError("a verdict settles once")
         if verdict.stamps:
             outcome = of_silence(reason, verdict.guard.failures)
@@ -248,7 +269,7 @@ class Engine(Admission):
             counters.record_stored(completion.status, verdict.waited)
         else:
             counters.record(
-                state is FORWARD,
+                forwarded,
                 reason,
                 completion.status,
                 completion.duration,
@@ -258,7 +279,7 @@ class Engine(Admission):
         lookup = verdict.lookup
         if lookup is not None:
             counters.last_good += lookup.stands_in
-            self._end_flight(lookup, reason if state is FORWARD else None)
+            self._end_flight(lookup, reason if forwarded else None)
 
     # ------------------------------------------------------------------ limits
 
@@ -281,27 +302,17 @@ class Engine(Admission):
                     verdict.reason, verdict.limit, verdict.wait = _PACE, pacer.spec, wait
             start = max(start, now + slot)
             slots.append((pace, key))
+        if verdict.reason is None and start >= verdict.deadline:
+            verdict.reason = Reason.DEADLINE
         return slots, start, spread
 
     def _end_flight(self, lookup: Lookup, failed: Reason | None) -> None:
         if lookup.leads:
             self.coalescing.end(lookup, failed)
 
-    def _unanswered(
-        self, verdict: Verdict, adaptive: AdaptiveLimiter, completion: Completion, now: float
-    ) -> None:
-        """A forwarded verdict ends without an answer of the upstream."""
-        verdict.adaptive = None
-        silence, reason = completion.silence, completion.reason
-        if reason is Reason.UPSTREAM_TIMEOUT:
-            # It may not have taken the connection, or the request, in time.
-            age = silence or now - verdict.decided_at - verdict.waited
-            adaptive.failed(age, verdict.began_with, now)
-        elif not silence:
-            adaptive.release()
-        elif reason is Reason.UPSTREAM_ERROR:
-            adaptive.failed(silence, verdict.began_with, now)
-        elif reason is None and not completion.status:
-            adaptive.forsaken(silence, verdict.began_with, now)
-        else:
-            adaptive.release()
+    def _read_deadline(self, verdict: Verdict, field: bytes, request: Request) -> None:
+        """When the caller waits no longer, if `field` says so; what it says oddly is nothing."""
+        value = request.header(field)
+        left = None if value is None else time_left(value)
+        if left is not None:
+            verdict.deadline = verdict.decided_at + left

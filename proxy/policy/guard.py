@@ -15,6 +15,7 @@ from proxy.policy.priority import Priority
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
+from proxy.policy.retrying import Retrying
 from proxy.policy.snapshot import ConcurrencySpec, FailureSpec
 
 L = TypeVar("L", RateLimiter, PaceLimiter, ConcurrencyLimiter)
@@ -69,7 +70,9 @@ class Guard:
     shadow mode, which are asked only about requests that are forwarded; and what limits all that
     go to its upstream, if that is `adaptive`. `gates` are asked after them, in their order, and
     `failures` is what they are told as one. `only_rates`: there are no others but that, and
-    neither shadows nor gates. `keeping` is what is kept of its answers; None: nothing.
+    neither shadows nor gates. `keeping` is what is kept of its answers; None: nothing. `retrying`
+    says what is sent to it again; None: nothing. Callers say how long they wait in the field
+    `deadline_header`.
     """
 
     __slots__ = (
@@ -77,6 +80,7 @@ class Guard:
         "answers",
         "concurrencies",
         "counters",
+        "deadline_header",
         "enforced",
         "failures",
         "gates",
@@ -87,6 +91,7 @@ class Guard:
         "paces",
         "priority",
         "rates",
+        "retrying",
         "route",
         "shadows",
     )
@@ -105,6 +110,8 @@ class Guard:
         keeping: Keeping | None = None,
         gates: Sequence[Gate] = (),
         failures: FailureSpec = USUAL_FAILURES,
+        retrying: Retrying | None = None,
+        deadline_header: bytes | None = None,
     ) -> None:
         self.listener = listener
         self.route = route
@@ -121,7 +128,12 @@ class Guard:
         self.adaptive = adaptive
         self.gates = gates
         self.failures = failures
-        self.only_rates = not (self.paces or self.concurrencies or self.shadows or self.gates)
+        self.retrying = retrying
+        self.deadline_header = deadline_header
+        # What may be sent again is counted when it is sent, which the shortest way leaves out.
+        self.only_rates = retrying is None and not (
+            self.paces or self.concurrencies or self.shadows or self.gates
+        )
 
     def with_limits_of(self, other: "Guard") -> "Guard":
         """The guard with what `other` asks for besides, each limit once.
@@ -143,6 +155,8 @@ class Guard:
             self.adaptive,
             gates=list(dict.fromkeys((*self.gates, *other.gates))),
             failures=self.failures,
+            retrying=self.retrying,
+            deadline_header=self.deadline_header,
         )
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     # The upstream failed.
     UPSTREAM_ERROR = "upstream_error", 502, "connection_terminated"
     UPSTREAM_TIMEOUT = "upstream_timeout", 504, "http_response_timeout"
+    # Its caller waits no longer, whoever is to blame.
+    DEADLINE = "deadline_exceeded", 504, "http_response_timeout"
     # The request itself is at fault.
     BAD_REQUEST = "bad_request", 400, "http_request_error"
     REQUEST_TIMEOUT = "request_timeout", 408, "http_request_error"
@@ -59,6 +61,7 @@ RETRY_LATER = frozenset(
         Reason.CONNECTIONS,
         Reason.UPSTREAM_ERROR,
         Reason.UPSTREAM_TIMEOUT,
+        Reason.DEADLINE,
     }
 )
 """The reasons that pass by themselves: their answers carry `Retry-After`."""

@@ -12,6 +12,7 @@ from proxy.policy.outcome import USUAL_FAILURES
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.request import Request
+from proxy.policy.retrying import Retrying
 from proxy.policy.routes import RouteTable
 from proxy.policy.snapshot import (
     ConcurrencySpec,
@@ -46,6 +47,7 @@ class Rules:
         "guards",
         "limits",
         "listeners",
+        "retrying",
         "routes",
         "snapshot",
         "stored",
@@ -63,6 +65,7 @@ class Rules:
         self.listeners = {listener.name: listener for listener in snapshot.listeners}
         self.limits: dict[str, AnyLimit] = {}
         self.adaptive: dict[str, AdaptiveLimiter] = {}
+        self.retrying: dict[str, Retrying] = {}
         self.routes: dict[str, RouteCounters] = {}
         self.guards: dict[str, list[Guard]] = {}
         self.unmatched: dict[str, Guard] = {}
@@ -99,6 +102,8 @@ def build(snapshot: Snapshot, old: Rules, jitter: Callable[[], float]) -> Iterat
     for name, upstream in snapshot.upstreams.items():
         if (bounds := upstream.adaptive_concurrency) is not None:
             rules.adaptive[name] = old.adaptive.get(name) or AdaptiveLimiter(bounds, jitter)
+        if (retry := upstream.retry) is not None:
+            rules.retrying[name] = old.retrying.get(name) or Retrying(retry, jitter)
     names = (UNMATCHED, *(route.name for route in snapshot.routes))
     for count, name in enumerate(names):
         rules.routes[name] = old.routes.get(name) or RouteCounters()
@@ -173,6 +178,8 @@ def _guard(rules: Rules, listener: ListenerSpec, upstream: str, route: RouteSpec
         else _keeping(rules, listener.name, target, route.name, route.keep),
         () if target is None else rules.gates.before(target, route),
         route.failures or (USUAL_FAILURES if target is None else target.failures),
+        retrying=rules.retrying.get(upstream),
+        deadline_header=listener.deadline_header,
     )
 
 

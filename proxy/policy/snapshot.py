@@ -140,6 +140,24 @@ class ThrottleSpec(GateSpec):
     min_requests: int = 20
 
 
+@dataclass(frozen=True, slots=True)
+class RetrySpec:
+    """When requests to an upstream are sent again: `attempts` in all, `budget` as a share of the
+    requests, and `least_per_second` besides. The first pause is `first_backoff` at most, each
+    further one up to twice as long, to `longest_backoff`. Repeated are those that got no
+    connection, or lost it; those answered with one of `statuses`; and with `timeouts` those not
+    answered in time.
+    """
+
+    attempts: int = 2
+    budget: float = 0.2
+    least_per_second: float = 3.0
+    first_backoff: float = 0.025
+    longest_backoff: float = 0.25
+    statuses: frozenset[int] = frozenset({502, 503, 504})
+    timeouts: bool = False
+
+
 LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
 """The limits that have a name in the rules."""
 
@@ -215,7 +233,8 @@ class ListenerTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSpec:
-    """A bound address and whom it guards. `port` 0 takes a free one.
+    """A bound address and whom it guards. `port` 0 takes a free one. `deadline_header` (lower case)
+    is the field in which callers say how long they wait.
 
     On an `outbound` one the shop calls others: `upstream`, which is empty where there is none, or
     one of `hosts`, upstreams by the authority that is asked for (`proxy.wire.outbound`).
@@ -233,6 +252,7 @@ class ListenerSpec:
     min_body_bytes_per_second: int = 500
     outbound: bool = False
     hosts: Mapping[str, str] = field(default_factory=dict)
+    deadline_header: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +287,11 @@ class UpstreamSpec:
     """Where requests go: `host` and `port`, over TLS when `tls` is set, or a `unix_path`.
 
     `adaptive_concurrency` is None where nothing limits them on their way; `breaker` and `throttle`
-    where nothing that was learnt holds them back, by what `failures` has count. `pool` is one of
-    `Snapshot.limits`: it holds for all that go there, whichever way, and bounds the connections.
-    With `balance` they go to several endpoints, which are told apart from it by their place alone:
-    it is the first one's, or the name and port that are looked up.
+    where nothing that was learnt holds them back, by what `failures` has count; `retry` where none
+    is sent twice. `pool` is one of `Snapshot.limits`: it holds for all that go there, whichever
+    way, and bounds the connections. With `balance` they go to several endpoints, which are told
+    apart from it by their place alone: it is the first one's, or the name and port that are looked
+    up.
     """
 
     name: str
@@ -285,6 +306,7 @@ class UpstreamSpec:
     failures: FailureSpec = FailureSpec()
     pool: ConcurrencySpec | None = None
     balance: BalanceSpec | None = None
+    retry: RetrySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.concurrency import ConcurrencyLimiter
+from proxy.policy.deadline import NO_DEADLINE
 from proxy.policy.gcra import Receipt
 from proxy.policy.guard import AnyLimit, Guard, LiveLimit
 from proxy.policy.keeping import Lookup
@@ -30,10 +31,13 @@ Kind = Literal["admitted", "refused", "failed"]
 
 
 class State(Enum):
-    """`WAIT` becomes one of the others; each ends as `SETTLED`."""
+    """`WAIT` becomes one of the others, and `FORWARD` may become `WAIT` once more; each ends as
+    `SETTLED`.
+    """
 
     WAIT = "wait"
     FORWARD = "forward"
+    FAIL = "fail"
     REFUSE = "refuse"
     SERVE = "serve"
     SETTLED = "settled"
@@ -43,6 +47,7 @@ class State(Enum):
 # hot paths use these.
 WAIT: Final = State.WAIT
 FORWARD: Final = State.FORWARD
+FAIL: Final = State.FAIL
 REFUSE: Final = State.REFUSE
 SERVE: Final = State.SERVE
 SETTLED: Final = State.SETTLED
@@ -134,7 +139,9 @@ class Verdict:
 
     `state` says what the lane has to do:
 
-    - `FORWARD`: relay it; no body may be longer than `guard.max_body_bytes`.
+    - `FORWARD`: relay it; no body may be longer than `guard.max_body_bytes`. When that fails,
+      `Engine.retry` says whether it is done once more.
+    - `FAIL`: it is not; answer for the last failure.
     - `REFUSE`: send `guard.answers[reason]`, with `retry_after` in whole seconds if not None.
       `limit` is the limit or gate that refused, if one did; unless it is one of concurrency, it
       would admit in `wait` seconds.
@@ -143,12 +150,16 @@ class Verdict:
       before that; after either, look at `state` and `wait_until` again.
 
     `lookup` is its place among the stored responses, None without one. `waited` is the time in
-    queues so far, in seconds.
+    queues, and until further attempts, in seconds: so far, since `decided_at`; that is put off by
+    each attempt's own time. `attempts` is how often it was sent, counted where it may be sent
+    again; `deadline` when its caller waits no longer, in monotonic seconds.
     """
 
     __slots__ = (
         "adaptive",
+        "attempts",
         "began_with",
+        "deadline",
         "decided_at",
         "guard",
         "holds",
@@ -172,6 +183,8 @@ class Verdict:
         self.limit: LimitSpec | AdaptiveSpec | GateSpec | None = None
         self.wait = 0.0
         self.waited = 0.0
+        self.attempts = 0
+        self.deadline = NO_DEADLINE
         # The permits that are to be released.
         self.holds: Sequence[Permit] = ()
         # Who counts it until the upstream answers, and how many were in flight with it at first.
@@ -185,7 +198,7 @@ class Verdict:
     @property
     def wait_until(self) -> float:
         """See above; 0.0 when it never had to wait."""
-        return 0.0 if self.waiting is None else self.waiting.until
+        return 0.0 if self.waiting is None else min(self.waiting.until, self.deadline)
 
     def give_back(self, now: float) -> None:
         """Returns what a request that was never forwarded had taken: tokens, slots, its place."""

@@ -82,8 +82,11 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
     bounds = get(upstream, "adaptive_concurrency")
-    for key in ("adaptive_concurrency", "resolve", "ejection", *_HOLDING_BACK):
+    for key in ("adaptive_concurrency", "resolve", "ejection", *_HOLDING_BACK, "retry"):
         yield from _empty(steps, upstream, key)
+    retry = get(upstream, "retry")
+    if get(retry, "budget") == "0%" and as_plain(get(retry, "min_per_second")) == 0:
+        yield (*steps, "retry", "budget"), "leaves no retries at all, with min_per_second: 0"
     # As the schema has it, where one is left out.
     least, most = (as_plain(get(bounds, key)) for key in ("min", "max"))
     if isinstance(least, int) and least > (most if isinstance(most, int) else 1000):

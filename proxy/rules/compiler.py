@@ -17,6 +17,7 @@ from proxy.policy.snapshot import (
     LogSpec,
     PaceSpec,
     RateSpec,
+    RetrySpec,
     RouteSpec,
     ServerSpec,
     Snapshot,
@@ -28,6 +29,7 @@ from proxy.rules.answers import AnswerTable
 from proxy.rules.endpoints import balance, place
 from proxy.rules.gates import failures, gate_specs
 from proxy.rules.outbound_schema import Pool
+from proxy.rules.retry_schema import Retry
 from proxy.rules.schema import (
     ConcurrencyLimit,
     InlineConcurrencyLimit,
@@ -224,6 +226,7 @@ def _listener(listener: Listener, limits: tuple[str, ...]) -> ListenerSpec:
         min_body_bytes_per_second=listener.min_body_rate,
         outbound=listener.direction == "outbound",
         hosts=listener.hosts,
+        deadline_header=listener.deadline_header,
     )
 
 
@@ -265,5 +268,19 @@ def _upstream(
         pool=None if pool is None else _pool(f"{name}/pool", pool),
         failures=failures(upstream.failures),
         balance=balance(upstream),
+        retry=None if upstream.retry is None else _retry(upstream.retry),
         **gate_specs(name, upstream),
+    )
+
+
+def _retry(retry: Retry) -> RetrySpec:
+    first, longest = retry.backoff
+    return RetrySpec(
+        attempts=retry.attempts,
+        budget=retry.budget,
+        least_per_second=retry.min_per_second,
+        first_backoff=first,
+        longest_backoff=longest,
+        statuses=frozenset(retry.statuses),
+        timeouts=retry.timeouts,
     )

@@ -19,9 +19,11 @@ from proxy.rules.gates_schema import Gated
 from proxy.rules.kept import Cache, SnapshotKey, Snapshots
 from proxy.rules.outbound_schema import NamedHost, Pool
 from proxy.rules.problems import nearest
+from proxy.rules.retry_schema import DeadlineHeader, Retry
 from proxy.rules.section import Section
 from proxy.rules.section import key as _key
 from proxy.rules.shedding_schema import Shedding
+from proxy.rules.timeouts_schema import ListenerTimeouts, UpstreamTimeouts
 from proxy.rules.values import (
     PLAIN,
     Bind,
@@ -181,17 +183,6 @@ InlineLimit = Annotated[
 ]
 
 
-class ListenerTimeouts(Section):
-    """How long clients are waited for."""
-
-    head: PositiveDuration = _key("From a request head's first byte to its last.", "10s")
-    body: PositiveDuration = _key(
-        "For a request body in all, before its bytes earn it more time (min_body_rate).", "20s"
-    )
-    idle: PositiveDuration = _key("Between two requests on a connection.", "75s")
-    send: PositiveDuration = _key("Without the client taking a byte of the response.", "60s")
-
-
 class Listener(Section):
     """An address where clients are served."""
 
@@ -222,6 +213,11 @@ class Listener(Section):
     min_body_rate: Speed = _key(
         "How fast a client must send a request body once timeouts.body is over.", "500B/s"
     )
+    deadline_header: DeadlineHeader | None = _key(
+        "The field in which callers say how long they wait: 250m as in grpc-timeout, or a number "
+        "of milliseconds. No request waits, or is waited for, beyond that.",
+        None,
+    )
 
 
 class Admin(Section):
@@ -230,18 +226,6 @@ class Admin(Section):
     bind: Bind = _key("Address and port of the admin server.", "127.0.0.1:9901")
     token: str | None = _key(
         "The bearer token that it asks for; required unless the address is loopback.", None
-    )
-
-
-class UpstreamTimeouts(Section):
-    """How long an upstream is waited for."""
-
-    connect: PositiveDuration = _key("Until the connection stands.", "1s")
-    response: PositiveDuration = _key("From the request's last byte to the response's head.", "60s")
-    body: PositiveDuration = _key("The longest silence inside a response.", "60s")
-    idle: PositiveDuration = _key("How long an unused connection is kept for reuse.", "15s")
-    tunnel: PositiveDuration = _key(
-        "The longest silence of an upgraded connection, such as a WebSocket.", "1h"
     )
 
 
@@ -275,6 +259,7 @@ class Upstream(Whereabouts, Gated):
         None,
     )
     pool: Pool | None = _key("How many connections it may get; without it any number.", None)
+    retry: Retry | None = _key("When requests are sent again. Without it none are.", None)
 
 
 class Match(Section):

@@ -49,14 +49,15 @@ def _method(value: object) -> str:
     return value
 
 
-def _token(value: object) -> str:
+def token(value: object) -> str:
+    """The name of a field or cookie (RFC 9110 section 5.6.2)."""
     if not isinstance(value, str) or not _TOKEN.fullmatch(value) or value == "*":
         raise ValueError(f"{shown(value)} can't be the name of a field or cookie")
     return value
 
 
 def _ignored_cookie(value: object) -> str:
-    return "*" if value == "*" else _token(value)
+    return "*" if value == "*" else token(value)
 
 
 def _parameter_name(value: object) -> str:
@@ -186,7 +187,7 @@ PathPattern = Annotated[
     _text(r"^/", "/orders", "/items/{item_id}", "/static/**", "/**"),
 ]
 Method = Annotated[str, PlainValidator(_method), _text(r"^[A-Z0-9!#$%&'*+.^_`|~-]+$", "GET")]
-Token = Annotated[str, PlainValidator(_token), _text(f"^{_TOKEN.pattern}$")]
+Token = Annotated[str, PlainValidator(token), _text(f"^{_TOKEN.pattern}$")]
 IgnoredCookie = Annotated[
     str, PlainValidator(_ignored_cookie), _text(f"^{_TOKEN.pattern}$", "_ga", "*")
 ]

@@ -99,6 +99,8 @@ def forward_request_head(
     scheme: bytes = b"http",
     pseudonym: bytes = b"planb",
     whole: bool = False,
+    without: bytes = b"",
+    extra: bytes = b"",
 ) -> bytes:
     """The head to send upstream, its empty line included.
 
@@ -111,7 +113,8 @@ def forward_request_head(
     (`pseudonym`), `Transfer-Encoding` when the request is chunked, and the upgrade when it may
     pass (`passable_upgrade`). Max-Forwards of OPTIONS and TRACE is one less: the caller answers
     those with 0 by itself (`max_forwards`). `whole` leaves out by what conditions a client asks
-    only for what has changed.
+    only for what has changed, `without` the field of that name (lower case); `extra` are lines of
+    our own to add, without the last one's end.
     """
     authority = head.host
     if not trusted and not whole and (ready := head.passed_on()) is not None:
@@ -121,6 +124,8 @@ def forward_request_head(
         authority = authority or host
         lines.append(b"Host: " + authority)
     fields = without_conditions(head.lines) if whole else head.lines
+    if without:
+        fields = [line for line in fields if line.name.lower() != without]
     if not trusted and _is_usual(head):
         lines += [line.text for line in fields if line.kind < FORWARDED]
         lines.append(_introduction(peer, scheme, authority, pseudonym))
@@ -129,6 +134,8 @@ def forward_request_head(
             lines, head, fields, peer=peer, trusted=trusted, scheme=scheme, authority=authority
         )
         lines.append(b"Via: 1.%d %b" % (head.version[1], pseudonym))
+    if extra:
+        lines.append(extra)
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     if head.upgrade is not None:

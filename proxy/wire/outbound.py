@@ -39,7 +39,13 @@ def host_and_port(host: str, port: int) -> str:
 
 
 def outbound_request_head(
-    head: RequestHead, *, host: bytes, whole: bool = False, pseudonym: bytes = b"planb"
+    head: RequestHead,
+    *,
+    host: bytes,
+    whole: bool = False,
+    without: bytes = b"",
+    extra: bytes = b"",
+    pseudonym: bytes = b"planb",
 ) -> bytes:
     """The head to send to an upstream that the shop calls, its empty line included.
 
@@ -69,7 +75,7 @@ def outbound_request_head(
         if kind >= STAYS:
             continue
         name = line.name.lower()
-        if name == b"proxy-authorization" or name in removed:
+        if name == b"proxy-authorization" or name in removed or name == without:
             continue
         if kind == HOST:
             append(line.name + b": " + host)
@@ -78,6 +84,8 @@ def outbound_request_head(
         else:
             append(line.text)
     append(b"Via: 1.%d %b" % (head.version[1], pseudonym))
+    if extra:
+        append(extra)
     if head.chunked:
         append(b"Transfer-Encoding: chunked")
     upgrade = passable_upgrade(head.upgrade)

@@ -127,3 +127,15 @@ async def test_waking_does_not_end_a_read() -> None:
     assert not reading.done()
     queue.feed_eof()
     assert await reading == b""
+
+
+async def test_what_is_put_back_is_read_again_first() -> None:
+    queue = _queue()
+    queue.feed(b"ab")
+    read = queue.read_nowait()
+    queue.feed(b"c")
+    queue.put_back(read)
+    queue.put_back(b"")
+    queue.feed_eof()
+    assert await queue.read() == b"abc"
+    assert await queue.read() == b""

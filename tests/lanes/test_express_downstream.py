@@ -470,7 +470,7 @@ async def test_a_fault_once_a_request_is_under_way_is_a_500(
         assert statuses(client.sent()) == [429]
         _leave(client)
         assert it.is_at_rest()
-        assert it.errors.take() == ["proxy.lanes.express_exchange"]
+        assert it.errors.take() == ["proxy.lanes.express_ending"]
 
 
 async def test_a_refused_client_has_the_whole_idle_time_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.lanes import express_exchange, express_upstream
+from proxy.lanes import express_ending, express_exchange, express_upstream
 from proxy.lanes.errors import UpstreamError
 from proxy.lanes.express_exchange import ExpressExchange
 from proxy.lanes.express_upload import Upload
@@ -106,13 +106,13 @@ FAULTS = [
     Fault("head_to_send", connecting, _connect),
     Fault("UpstreamLink", connecting, _connect, express_upstream),
     Fault("forward_response_head", before_the_head, _answer),
-    Fault("in_place", before_the_head, _fall_silent, answer=False),
-    Fault("settle", before_the_head, _answer_all, answer=False),
-    Fault("settle", before_the_head, _fall_silent, answer=False),
-    Fault("in_place", connecting, _connect_in_vain, answer=False),
-    Fault("settle", connecting, _connect_in_vain, answer=False),
-    Fault("in_place", before_the_head, _lose, answer=False),
-    Fault("settle", before_the_head, _lose, answer=False),
+    Fault("in_place", before_the_head, _fall_silent, express_ending, answer=False),
+    Fault("settle", before_the_head, _answer_all, express_ending, answer=False),
+    Fault("settle", before_the_head, _fall_silent, express_ending, answer=False),
+    Fault("in_place", connecting, _connect_in_vain, express_ending, answer=False),
+    Fault("settle", connecting, _connect_in_vain, express_ending, answer=False),
+    Fault("in_place", before_the_head, _lose, express_ending, answer=False),
+    Fault("settle", before_the_head, _lose, express_ending, answer=False),
     Fault("_after_write", within_one_that_is_not_taken, _take_more, ExpressExchange, answer=False),
     Fault("wait_for_more", uploading_to_nobody, _take_more_of_the_upload, Upload),
 ]

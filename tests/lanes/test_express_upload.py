@@ -150,3 +150,19 @@ def test_an_upstream_without_room_pauses_the_client_at_no_cost_to_it(body: Body)
     body.wait_for_more()
     assert body.client.is_reading()
     assert body.client.patience.at == 1120.0
+
+
+def test_what_is_to_be_sent_again_is_held_until_then(body: Body) -> None:
+    body.upload.holds = True
+    body.take(300, connected=False)
+    assert len(body.upload.begin()) == 300
+    body.take(200)
+    body.link.gone = True
+    body.take(100)
+    assert body.upload.over
+    body.upload.rewind()
+    assert (body.upload.left, body.upload.passed_on, body.upload.over) == (400, 0, False)
+    assert body.client.patience.at == math.inf
+    body.take(400, connected=False)
+    assert len(body.upload.begin()) == 1000
+    assert body.upload.complete

@@ -390,7 +390,7 @@ async def test_a_fault_while_a_response_is_read_is_a_500_that_is_logged(
         upstream.transport.receive(ok())
         assert statuses(client.sent()) == [500]
         assert upstream.released
-        assert it.errors.take() == ["proxy.lanes.express_exchange"]
+        assert it.errors.take() == ["proxy.lanes.express_ending"]
         _leave(client)
         assert it.is_at_rest()
 

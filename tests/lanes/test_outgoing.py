@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.lanes.answering import as_request
+from proxy.lanes.attempts import Attempts
 from proxy.lanes.errors import TravelError
 from proxy.lanes.outgoing import head_to_send, upstream_for
 from proxy.lanes.services import Services, Upstreams
@@ -75,8 +76,24 @@ async def test_only_clients_of_inbound_listeners_are_told_of(
         assert verdict.lookup is not None
         if not keeps:
             verdict.lookup = None
-        data = head_to_send(listener, upstream, verdict, head, "203.0.113.9", False)
+        data = head_to_send(listener, upstream, verdict, head, "203.0.113.9", False, None, 0.0)
         assert (b"\r\nHost: shop\r\n" in data) is (listener is INBOUND)
         assert (b"\r\nHost: [::1]:8000\r\n" in data) is (listener is OUTBOUND)
         assert (b"X-Forwarded-For: 203.0.113.9" in data) is (listener is INBOUND)
         assert (b"If-None-Match: x" in data) is not keeps
+
+
+async def test_each_attempt_and_what_is_left_of_its_time_is_told_on_either(
+    services: Services,
+) -> None:
+    head = request(b"/", b"shop", b"Grpc-Timeout: 900m")
+    verdict = shop().engine.decide(FRONT, as_request(head, "203.0.113.9"), 0.0, lambda: None)
+    verdict.guard.deadline_header, verdict.deadline, verdict.attempts = b"grpc-timeout", 0.9, 2
+    for listener in (INBOUND, OUTBOUND):
+        data = head_to_send(
+            *(listener, services.upstreams["shop"].endpoint(0.0), verdict, head),
+            *("203.0.113.9", False),
+            *(Attempts(verdict, head), 0.5),
+        )
+        assert b"\r\nPlanb-Attempt: 2\r\nGrpc-Timeout: 400m\r\n" in data
+        assert b"900m" not in data

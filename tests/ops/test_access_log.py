@@ -75,6 +75,15 @@ def test_a_console_line_is_short() -> None:
     )
 
 
+def test_who_was_sent_again_shows_how_often() -> None:
+    for format_, expected in (("json", '"attempts": 2'), ("console", ", attempt 2 ")):
+        log, lines = access_log(LogSpec(format=format_))
+        log.write(record(attempts=2))
+        log.write(record(attempts=1))
+        assert expected in lines[0]
+        assert "attempt" not in lines[1]
+
+
 def test_a_console_line_ends_with_what_went_wrong() -> None:
     log, lines = access_log(LogSpec())
     log.write(record(status=502, verdict="failed", detail="connection refused"))

@@ -16,6 +16,7 @@ from proxy.ops.reload import ApplyError, Reloader
 from proxy.ops.stats import (
     BreakerReading,
     EndpointReading,
+    RetriesReading,
     SnapshotsReading,
     ThrottleReading,
     UpstreamReading,
@@ -125,10 +126,14 @@ def load_version(admin: Admin) -> str:
 
 
 async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: Client) -> None:
+    again = {"answered": 0, "over_budget": 0}
     failures = {Reason.UPSTREAM_ERROR: 5, Reason.UPSTREAM_TIMEOUT: 0}
     for name in ("shop", "coupons"):
         of_this = failures if name == "shop" else dict.fromkeys(failures, 0)
-        admin.stats.upstream_rows.append(UpstreamReading(name, "127.0.0.1:1", 0, 0, 0, of_this))
+        retries = RetriesReading(again, 2.5) if name == "shop" else None
+        admin.stats.upstream_rows.append(
+            UpstreamReading(name, "127.0.0.1:1", 0, 0, 0, of_this, retries=retries)
+        )
     admin.stats.upstream_rows[1] = replace(
         admin.stats.upstream_rows[1],
         endpoints=(
@@ -140,8 +145,11 @@ async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: 
     async with Chromium.start() as browser, browser.page() as page:
         await page.open(str(client.make_url("/")))
         failures[Reason.UPSTREAM_ERROR] += 5000
+        again["over_budget"] += 5000
         rows = "[...document.querySelectorAll('tr')].map(row => row.innerText)"
         await page.until(f"{rows}.some(row => /^→ shop\\s.*upstream_error$/.test(row))")
+        told = "sent again.s: .* over budget, budget for 2 more"
+        assert await page.evaluate(f"{rows}.some(row => /^→ shop\\s.*{told}/.test(row))")
         assert await page.evaluate(f"{rows}.some(row => /^→ coupons\\s.*\\s0$/.test(row))")
         shown = await page.evaluate("document.getElementById('main').innerText")
     of_coupons = [line.split("\t") for line in shown.splitlines() if line.startswith("coupons")]

@@ -187,6 +187,10 @@ def test_what_is_kept_in_vain_is_reported(tmp_path: Path, text: str, expected: s
             'upstreams: {shop: {url: "http://127.0.0.1:8000", adaptive_concurrency: }}\n',
             "2:72: upstreams.shop.adaptive_concurrency",
         ),
+        (
+            'upstreams: {shop: {url: "http://127.0.0.1:8000", retry: }}\n',
+            "2:57: upstreams.shop.retry",
+        ),
     ],
 )
 def test_what_is_on_by_being_there_must_not_be_empty(
@@ -195,3 +199,35 @@ def test_what_is_on_by_being_there_must_not_be_empty(
     problems = report(write(tmp_path, f"version: 1\n{text}"))
     why = "holds nothing, so it is off: write {} for what holds by default"
     assert f"{expected}: {why}" in problems
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "retry: {budget: 0%, min_per_second: 0}",
+            "budget: leaves no retries at all, with min_per_second: 0",
+        ),
+        ("retry: {attempts: 1}", "attempts: must be at least 2"),
+        ("retry: {backoff: 0s..1s}", "backoff: must begin above 0s: it is doubled from there"),
+        (
+            "retry: {statuses: [404]}",
+            "statuses[0]: 404 is no failure that may pass: 429, or 500 to 599",
+        ),
+        ("retry: {statuses: [true]}", "statuses[0]: true is not a status such as 503"),
+    ],
+)
+def test_what_can_t_be_retried_is_reported(tmp_path: Path, text: str, expected: str) -> None:
+    shop = 'shop: {url: "http://127.0.0.1:8000"'
+    (line,) = report(write(tmp_path, SHORTEST.replace(shop, f"{shop}, {text}")))
+    assert line.partition(": upstreams.shop.retry.")[2] == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "content-length", "X-Forwarded-For", "connection", "planb-attempt"]
+)
+def test_a_deadline_is_in_a_field_that_means_nothing_else(tmp_path: Path, name: str) -> None:
+    listener = "upstream: shop}]"
+    rules = SHORTEST.replace(listener, f"upstream: shop, deadline_header: {name}}}]")
+    (line,) = report(write(tmp_path, rules))
+    assert line.endswith(f'listeners[0].deadline_header: "{name}" has a meaning of its own')

@@ -17,6 +17,7 @@ from proxy.policy.snapshot import (
     PaceSpec,
     QueueOrder,
     RateSpec,
+    RetrySpec,
     ServerSpec,
     SheddingSpec,
     StoreSpec,
@@ -46,6 +47,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             max_head_size: 8KiB
             max_body_size: 1MB
             min_body_rate: 1KiB/s
+            deadline_header: Grpc-Timeout
           - name: calls
             bind: "127.0.0.1:8090"
             direction: outbound
@@ -58,6 +60,8 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             tls: {verify: true, ca_file: ca.pem, server_name: inner}
             adaptive_concurrency: {min: 8, max: 256}
             pool: {connections: 64, pending: 128, pending_timeout: 100ms}
+            retry: {attempts: 3, budget: 10%, min_per_second: 0.5, backoff: 10ms..1s,
+                    statuses: [429, 503], timeouts: true}
           plain-tls: {url: "https://shop.example:444"}
           socket: {url: "unix:/run/shop.sock"}
         limits:
@@ -101,6 +105,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             max_head_bytes=8192,
             max_body_bytes=1_000_000,
             min_body_bytes_per_second=1024,
+            deadline_header=b"grpc-timeout",
         ),
         ListenerSpec(
             *("calls", "127.0.0.1", 8090, ""),
@@ -128,6 +133,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             timeouts=UpstreamTimeouts(connect=1.0, response=2.0, body=3.0, idle=4.0, tunnel=5.0),
             adaptive_concurrency=AdaptiveSpec("tls/adaptive", 8, 256),
             pool=ConcurrencySpec("tls/pool", 64, 128, 0.1),
+            retry=RetrySpec(3, 0.1, 0.5, 0.01, 1.0, frozenset({429, 503}), timeouts=True),
         ),
         "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
         "socket": UpstreamSpec("socket", "localhost", 80, unix_path="/run/shop.sock"),

@@ -445,3 +445,19 @@ def test_the_whole_is_asked_for_without_the_client_s_conditions(*, trusted: bool
     )
     assert data.split(b"\r\n")[2:5] == [b"A: 1", b"if-match: *", b"B: 2"]
     assert own(request(*lines), trusted=trusted) == list(lines)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_field_is_replaced_by_lines_of_our_own(*, trusted: bool) -> None:
+    lines = (b"A: 1", b"Grpc-Timeout: 1S", b"grpc-timeout: 1S", b"B: 2")
+    data = forward_request_head(
+        request(*lines),
+        peer="1.2.3.4",
+        trusted=trusted,
+        host=b"up:8000",
+        without=b"grpc-timeout",
+        extra=b"Planb-Attempt: 2\r\nGrpc-Timeout: 900m",
+    )
+    sent = data.split(b"\r\n")
+    assert sent[2:4] == [b"A: 1", b"B: 2"]
+    assert sent[-4:] == [b"Planb-Attempt: 2", b"Grpc-Timeout: 900m", b"", b""]

@@ -1,0 +1,20 @@
+from proxy.ops.retry_metrics import retry_metrics
+from proxy.ops.stats import RetriesReading, UpstreamReading
+
+RESULTS = {"answered": 5, "failed": 4, "held_back": 3, "over_budget": 2}
+
+
+def test_retries_are_told_by_result_where_there_may_be_any() -> None:
+    of_shop = RetriesReading(RESULTS, 1.5)
+    upstreams = [
+        UpstreamReading("shop", "127.0.0.1:1", 0, 0, 0, {}, retries=of_shop),
+        UpstreamReading("coupons", "127.0.0.1:2", 0, 0, 0, {}),
+    ]
+    retries, left = retry_metrics(upstreams)
+    assert {
+        (each.name, each.labels["upstream"], each.labels["result"]): each.value
+        for each in retries.samples
+    } == {("planb_retries_total", "shop", result): count for result, count in RESULTS.items()}
+    assert [(each.name, each.labels, each.value) for each in left.samples] == [
+        ("planb_retry_budget_left", {"upstream": "shop"}, 1.5)
+    ]
