@@ -167,9 +167,20 @@ def _out_of_reach(snapshot: Snapshot, used: Mapping[str, bool]) -> Iterator[tupl
     for name, outbound in used.items():
         if name not in places:
             yield "listeners", f"the program uses {shown(name)}, which is gone"
-        elif snapshot.listeners[places[name]].outbound is not outbound:
+            continue
+        place, listener = places[name], snapshot.listeners[places[name]]
+        if listener.outbound is not outbound:
             direction = "outbound" if outbound else "inbound"
-            yield f"listeners[{places[name]}].direction", f"the program uses it as {direction}"
+            yield f"listeners[{place}].direction", f"the program uses it as {direction}"
+        if listener.deadline_header is not None:
+            yield f"listeners[{place}].deadline_header", "only a sidecar passes deadlines on"
+        if outbound:
+            for upstream in filter(None, (listener.upstream, *listener.hosts.values())):
+                spec = snapshot.upstreams[upstream]
+                if spec.retry is not None:
+                    yield f"upstreams.{upstream}.retry", "only a sidecar sends again"
+                if spec.balance is not None:
+                    yield f"upstreams.{upstream}", "only a sidecar chooses among endpoints"
     for index, route in enumerate(snapshot.routes):
         holds = not route.listeners or not used.keys().isdisjoint(route.listeners)
         if route.keep is not None and holds:

@@ -33,7 +33,7 @@ def write(folder: Path, more: str = "", *, listener: str = "", upstream: str = "
         "- {name: out, bind: '127.0.0.1:8081', direction: outbound, upstream: shop}\n"
         "- {name: named, bind: '127.0.0.1:8082', direction: outbound, "
         "hosts: {'localhost:1': shop}}\n"
-        f"upstreams: {{shop: {{url: 'http://127.0.0.1:8000', {upstream}}}}}\n"
+        f"upstreams: {{shop: {{url: 'http://localhost:8000', {upstream}}}}}\n"
         "pages: {none: {status: 200, json: none.json}}\n" + more
     )
     return file

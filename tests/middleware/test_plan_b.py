@@ -48,6 +48,29 @@ def test_what_only_a_sidecar_can_do_is_a_mistake(tmp_path: Path, rules: str, why
         guard.setup(web.Application(), "front")
 
 
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("retry: {}", r"upstreams\.shop\.retry: only a sidecar"),
+        ("resolve: {every: 1s}", r"upstreams\.shop: only a sidecar chooses"),
+    ],
+)
+def test_what_only_a_sidecar_does_with_a_callee_is_a_mistake(
+    tmp_path: Path, key: str, why: str
+) -> None:
+    guard = plan_b(tmp_path, upstream=key)
+    for listener in ("out", "named"):
+        with pytest.raises(RulesError, match=why):
+            guard.client(listener)
+    guard.setup(web.Application(), "front")
+
+
+def test_deadlines_are_a_sidecars(tmp_path: Path) -> None:
+    guard = plan_b(tmp_path, listener="deadline_header: grpc-timeout")
+    with pytest.raises(RulesError, match=r"listeners\[0\]\.deadline_header: only a sidecar"):
+        guard.setup(web.Application(), "front")
+
+
 def test_what_is_asked_for_elsewhere_is_not(tmp_path: Path) -> None:
     rules = """
 routes: [{name: a, match: {listeners: [front]}, cache: {ttl: 1s}}]
