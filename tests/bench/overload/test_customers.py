@@ -35,10 +35,11 @@ class Refuser:
             writer.close()
 
 
+# Phases end between two arrivals: whether one at the end still comes, is a matter of rounding.
 async def refused(refuser: Refuser, programs: Programs, tmp_path: Path) -> list[Attempt]:
     async with await asyncio.start_server(refuser.serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        return await come(programs, port, tmp_path, Phase(100, 0.2), retries=2)
+        return await come(programs, port, tmp_path, Phase(100, 0.205), retries=2)
 
 
 async def come(
@@ -106,7 +107,7 @@ async def test_the_impatient_leave_and_try_again_and_the_shop_works_for_nobody(
 ) -> None:
     async with running_shop(programs.shop, LOAD_CORE, slots=5, milliseconds=400) as shop:
         attempts = await come(
-            programs, shop.port, tmp_path, Phase(10, 0.1), retries=2, patience=0.1
+            programs, shop.port, tmp_path, Phase(10, 0.15), retries=2, patience=0.1
         )
         await asyncio.sleep(0.5)
         assert (await shop.counts()).wasted == 3
@@ -164,7 +165,7 @@ async def test_connections_are_kept_and_used_again(programs: Programs, tmp_path:
 
 
 async def test_nobody_there_is_a_failure_and_no_refusal(programs: Programs, tmp_path: Path) -> None:
-    attempts = await come(programs, free_port(), tmp_path, Phase(10, 0.3))
+    attempts = await come(programs, free_port(), tmp_path, Phase(10, 0.35))
     assert [each.outcome for each in attempts] == [BROKEN] * 3
 
 
