@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.ops.logs import clock_time, escaped, rfc3339
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import LogSpec
 from proxy.policy.verdict import Kind
 
 MOST_FAILURES = 10

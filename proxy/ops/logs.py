@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from proxy.ops.log_output import LogOutput
-from proxy.policy.snapshot import LogSpec
+from proxy.policy.log_spec import LogSpec
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}

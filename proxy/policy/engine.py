@@ -116,6 +116,8 @@ class Engine(Readmission):
         if request.other_paths:
             guard = rules.with_other_readings(guard, way, request)
         verdict = Verdict(guard, now)
+        if request.caller:
+            verdict.shared = guard.shared
         lookup: Lookup | None = None
         if guard.keeping is not None:
             lookup = verdict.lookup = guard.keeping.lookup(request)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from proxy.policy.advice import AdviceGate
 from proxy.policy.breaker import Breaker
 from proxy.policy.gate import Gate
-from proxy.policy.snapshot import BreakerSpec, RouteSpec, ThrottleSpec, UpstreamSpec
+from proxy.policy.snapshot import AdviceSpec, BreakerSpec, RouteSpec, ThrottleSpec, UpstreamSpec
 from proxy.policy.throttle import Throttle
 
 Callee = tuple[str, str]
@@ -14,25 +15,46 @@ Callee = tuple[str, str]
 class Gates:
     """The gates of one version of the rules, by callee. What they have learnt outlives it: the
     next version's are made of those of the same callee, which go by the old specs until
-    `configure`. `jitter` returns a number in [0, 1).
+    `configure`. `advice` is by upstream alone: all routes are one caller to it. `jitter` returns a
+    number in [0, 1).
     """
 
-    __slots__ = ("_jitter", "_old_breakers", "_old_throttles", "_specs", "breakers", "throttles")
+    __slots__ = (
+        "_advice_specs",
+        "_jitter",
+        "_old_advice",
+        "_old_breakers",
+        "_old_throttles",
+        "_specs",
+        "advice",
+        "breakers",
+        "throttles",
+    )
 
     def __init__(self, jitter: Callable[[], float], old: "Gates | None" = None) -> None:
         self.breakers: dict[Callee, Breaker] = {}
         self.throttles: dict[Callee, Throttle] = {}
+        self.advice: dict[str, AdviceGate] = {}
         self._jitter = jitter
         self._old_breakers: dict[Callee, Breaker] = {} if old is None else old.breakers
         self._old_throttles: dict[Callee, Throttle] = {} if old is None else old.throttles
+        self._old_advice: dict[str, AdviceGate] = {} if old is None else old.advice
+        self._advice_specs: dict[str, AdviceSpec] = {}
         self._specs: dict[Callee, tuple[BreakerSpec | None, ThrottleSpec | None]] = {}
 
     def before(self, upstream: UpstreamSpec, route: RouteSpec) -> list[Gate]:
         """Those that hold back requests of `route` to `upstream`, in their order."""
-        return [
+        gates = [
             *self._of((upstream.name, route.name), route.breaker, route.throttle),
             *self._of((upstream.name, ""), upstream.breaker, upstream.throttle),
         ]
+        if (advice := upstream.advice) is not None:
+            name = upstream.name
+            if name not in self.advice:
+                self._advice_specs[name] = advice
+                self.advice[name] = self._old_advice.get(name) or AdviceGate(advice, self._jitter)
+            gates.append(self.advice[name])
+        return gates
 
     def _of(
         self, callee: Callee, breaker: BreakerSpec | None, throttle: ThrottleSpec | None
@@ -58,6 +80,9 @@ class Gates:
         """Has all go by the specs of this version, from `now` on."""
         self._old_breakers = {}
         self._old_throttles = {}
+        self._old_advice = {}
+        for name, advice in self._advice_specs.items():
+            self.advice[name].reconfigure(advice)
         for callee, (breaker, throttle) in self._specs.items():
             if breaker is not None and self.breakers[callee].spec != breaker:
                 self.breakers[callee].reconfigure(breaker, now)

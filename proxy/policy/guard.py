@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 from proxy.policy.adaptive import AdaptiveLimiter
+from proxy.policy.advice import AdviceGate
 from proxy.policy.answers import Answer
 from proxy.policy.concurrency import ConcurrencyLimiter
 from proxy.policy.counters import LimitCounters, RouteCounters
@@ -16,6 +17,7 @@ from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
 from proxy.policy.request import Request
 from proxy.policy.retrying import Retrying
+from proxy.policy.shared_rate import SharedRateLimiter
 from proxy.policy.snapshot import ConcurrencySpec, FailureSpec
 
 L = TypeVar("L", RateLimiter, PaceLimiter, ConcurrencyLimiter)
@@ -72,11 +74,13 @@ class Guard:
     `failures` is what they are told as one. `only_rates`: there are no others but that, and
     neither shadows nor gates. `keeping` is what is kept of its answers; None: nothing. `retrying`
     says what is sent to it again; None: nothing. Callers say how long they wait in the field
-    `deadline_header`.
+    `deadline_header`. `shared` is the rate of which callers are told their share, `advice` the gate
+    that answers' advice is for.
     """
 
     __slots__ = (
         "adaptive",
+        "advice",
         "answers",
         "concurrencies",
         "counters",
@@ -94,6 +98,7 @@ class Guard:
         "retrying",
         "route",
         "shadows",
+        "shared",
     )
 
     def __init__(
@@ -127,6 +132,14 @@ class Guard:
         self.shadows = shadows
         self.adaptive = adaptive
         self.gates = gates
+        self.advice: AdviceGate | None = None
+        for gate in gates:
+            if isinstance(gate, AdviceGate):
+                self.advice = gate
+        self.shared: SharedRateLimiter | None = None
+        for rate in self.rates:
+            if isinstance(rate.limiter, SharedRateLimiter):
+                self.shared = rate.limiter
         self.failures = failures
         self.retrying = retrying
         self.deadline_header = deadline_header

@@ -19,6 +19,7 @@ class KeyKind(StrEnum):
     COOKIE = "cookie"
     QUERY = "query"
     PATH = "path"
+    CALLER = "caller"
 
 
 # To look up a member of an enumeration costs as much as a whole key: see `proxy.policy.verdict`.
@@ -26,6 +27,7 @@ _CLIENT_ADDRESS: Final = KeyKind.CLIENT_ADDRESS
 _HEADER: Final = KeyKind.HEADER
 _COOKIE: Final = KeyKind.COOKIE
 _PATH: Final = KeyKind.PATH
+_CALLER: Final = KeyKind.CALLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class KeySource:
             value = request.cookie(self.raw_name)
         elif kind is _HEADER:
             value = request.header(self.raw_name)
+        elif kind is _CALLER:
+            return request.caller
         else:
             value = request.query_parameter(self.raw_name)
         if value is None:
@@ -74,3 +78,4 @@ class KeySource:
 
 
 BY_CLIENT_ADDRESS: Final = KeySource(KeyKind.CLIENT_ADDRESS)
+BY_CALLER: Final = KeySource(KeyKind.CALLER)

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SHED = "shed", 503, "destination_unavailable"
     BREAKER = "breaker_open", 503, "destination_unavailable"
     THROTTLE = "throttled", 503, "destination_unavailable"
+    ADVISED = "advised", 429, "http_request_denied"
     DRAINING = "draining", 503, "destination_unavailable"
     CONNECTIONS = "connections", 503, "connection_limit_reached"
     # The upstream failed.
@@ -57,6 +58,7 @@ RETRY_LATER = frozenset(
         Reason.SHED,
         Reason.BREAKER,
         Reason.THROTTLE,
+        Reason.ADVISED,
         Reason.DRAINING,
         Reason.CONNECTIONS,
         Reason.UPSTREAM_ERROR,

@@ -32,10 +32,12 @@ class Request:
     `other_paths` are those that the upstream may read instead of `path`
     (`proxy.wire.target.other_readings`), `target` is what it is sent. `parameters` is filled in by
     the routes that match; it may be shared with other requests and is never changed in place.
+    `caller` is the sidecar that sent it, where one is believed that it did; else empty.
     """
 
     __slots__ = (
         "_client_key",
+        "caller",
         "client",
         "fields",
         "host",
@@ -71,6 +73,7 @@ class Request:
         self.other_paths = other_paths
         self.target = target
         self.parameters: Mapping[str, str] = NO_PARAMETERS
+        self.caller = b""
         self._client_key = b""
 
     def client_key(self) -> bytes:

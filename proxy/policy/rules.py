@@ -14,6 +14,7 @@ from proxy.policy.rate import RateLimiter
 from proxy.policy.request import Request
 from proxy.policy.retrying import Retrying
 from proxy.policy.routes import RouteTable
+from proxy.policy.shared_rate import SharedRateLimiter
 from proxy.policy.snapshot import (
     ConcurrencySpec,
     KeepSpec,
@@ -22,6 +23,7 @@ from proxy.policy.snapshot import (
     PaceSpec,
     RateSpec,
     RouteSpec,
+    SharedRateSpec,
     Snapshot,
     UpstreamSpec,
 )
@@ -49,6 +51,7 @@ class Rules:
         "listeners",
         "retrying",
         "routes",
+        "shared",
         "snapshot",
         "stored",
         "tables",
@@ -66,6 +69,7 @@ class Rules:
         self.limits: dict[str, AnyLimit] = {}
         self.adaptive: dict[str, AdaptiveLimiter] = {}
         self.retrying: dict[str, Retrying] = {}
+        self.shared: dict[str, SharedRateLimiter] = {}
         self.routes: dict[str, RouteCounters] = {}
         self.guards: dict[str, list[Guard]] = {}
         self.unmatched: dict[str, Guard] = {}
@@ -135,7 +139,9 @@ def _ways(rules: Rules) -> Iterator[Rules]:
         for upstream in dict.fromkeys((listener.upstream, *listener.hosts.values())):
             way = way_to(listener, upstream)
             rules.tables[way] = table
-            rules.unmatched[way] = _guard(rules, listener, upstream, unmatched)
+            guard = rules.unmatched[way] = _guard(rules, listener, upstream, unmatched)
+            if guard.shared is not None:
+                rules.shared[listener.name] = guard.shared
             guards = rules.guards[way] = []
             for count, place in enumerate(places if upstream else ()):
                 guards.append(_guard(rules, listener, upstream, snapshot.routes[place]))
@@ -195,6 +201,8 @@ def _keeping(
 
 def _new_limit(spec: LimitSpec) -> AnyLimit:
     match spec:
+        case SharedRateSpec():
+            return LiveLimit[RateLimiter](SharedRateLimiter(spec))
         case RateSpec():
             return LiveLimit(RateLimiter(spec))
         case PaceSpec():

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from proxy.policy.answers import Answer
 from proxy.policy.endpoint_spec import BalanceSpec
 from proxy.policy.keys import BY_CLIENT_ADDRESS, KeySource
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
 
@@ -43,6 +44,11 @@ class RateSpec:
     warm_up: float = 0.0
     max_keys: int = 65536
     shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRateSpec(RateSpec):
+    """A rate that callers share fairly, each being told its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,16 @@ class RetrySpec:
     timeouts: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AdviceSpec(GateSpec):
+    """The upstream's advice is obeyed, for `max_age` seconds after it was last heard of. With
+    `tell_demand` it is told how much would be sent to it.
+    """
+
+    max_age: float = 10.0
+    tell_demand: bool = True
+
+
 LimitSpec = RateSpec | PaceSpec | ConcurrencySpec
 """The limits that have a name in the rules."""
 
@@ -238,6 +254,9 @@ class ListenerSpec:
 
     On an `outbound` one the shop calls others: `upstream`, which is empty where there is none, or
     one of `hosts`, upstreams by the authority that is asked for (`proxy.wire.outbound`).
+
+    `callers` are the networks whose sidecars are believed who they are, and told their share of
+    the `SharedRateSpec` among `limits`.
     """
 
     name: str
@@ -253,6 +272,7 @@ class ListenerSpec:
     outbound: bool = False
     hosts: Mapping[str, str] = field(default_factory=dict)
     deadline_header: bytes | None = None
+    callers: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +308,10 @@ class UpstreamSpec:
 
     `adaptive_concurrency` is None where nothing limits them on their way; `breaker` and `throttle`
     where nothing that was learnt holds them back, by what `failures` has count; `retry` where none
-    is sent twice. `pool` is one of `Snapshot.limits`: it holds for all that go there, whichever
-    way, and bounds the connections. With `balance` they go to several endpoints, which are told
-    apart from it by their place alone: it is the first one's, or the name and port that are looked
-    up.
+    is sent twice; `advice` where what it says itself is not obeyed. `pool` is one of
+    `Snapshot.limits`: it holds for all that go there, whichever way, and bounds the connections.
+    With `balance` they go to several endpoints, which are told apart from it by their place alone:
+    it is the first one's, or the name and port that are looked up.
     """
 
     name: str
@@ -307,6 +327,7 @@ class UpstreamSpec:
     pool: ConcurrencySpec | None = None
     balance: BalanceSpec | None = None
     retry: RetrySpec | None = None
+    advice: AdviceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,17 +337,6 @@ class AdminSpec:
     host: str = "127.0.0.1"
     port: int = 9901
     token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogSpec:
-    """`format` is `console` or `json`; the ratios say how many access lines are written."""
-
-    format: str = "console"
-    level: str = "info"
-    access: bool = True
-    sample_admitted_ratio: float = 1.0
-    sample_refused_ratio: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +391,7 @@ class Snapshot:
     answers: Mapping[Reason, Answer] = field(default_factory=dict)
     server: ServerSpec = ServerSpec()
     admin: AdminSpec = AdminSpec()
-    logs: LogSpec = LogSpec()
+    logs: LogSpec = field(default_factory=LogSpec)
     shedding: SheddingSpec | None = None
     stored: StoreSpec = StoreSpec()
     files: tuple[str, ...] = ()

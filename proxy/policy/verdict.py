@@ -14,6 +14,7 @@ from proxy.policy.keeping import Lookup
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.reasons import Reason
+from proxy.policy.shared_rate import SharedRateLimiter
 from proxy.policy.snapshot import AdaptiveSpec, GateSpec, LimitSpec
 from proxy.policy.stored_response import StoredResponse
 
@@ -153,6 +154,7 @@ class Verdict:
     queues, and until further attempts, in seconds: so far, since `decided_at`; that is put off by
     each attempt's own time. `attempts` is how often it was sent, counted where it may be sent
     again; `deadline` when its caller waits no longer, in monotonic seconds.
+    `shared` is the rate of which its caller is to be told its share.
     """
 
     __slots__ = (
@@ -167,6 +169,7 @@ class Verdict:
         "lookup",
         "reason",
         "retry_after",
+        "shared",
         "stamps",
         "state",
         "wait",
@@ -194,6 +197,7 @@ class Verdict:
         self.stamps: Sequence[int] = ()
         self.waiting: Waiting | None = None
         self.lookup: Lookup | None = None
+        self.shared: SharedRateLimiter | None = None
 
     @property
     def wait_until(self) -> float:

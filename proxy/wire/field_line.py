@@ -9,6 +9,7 @@ from typing import Final
 
 from proxy.wire.authority import is_authority
 from proxy.wire.grammar import AS_TEXT, LARGEST_LENGTH, OWS, TOKEN_BYTES, Field
+from proxy.wire.rate_limit import SHARE_MARK
 from proxy.wire.recent import Recent
 
 MOST_LINES: Final = 1024
@@ -45,6 +46,10 @@ TRANSFER_ENCODING: Final = 17
 UPGRADE: Final = 18
 # An upstream's report of its load (see `proxy.wire.load_report`): for us, and for nobody behind us.
 LOAD_REPORT: Final = 19
+# A limit that an upstream tells of: PLAIN, or STAYS if it is our share.
+RATE_LIMIT: Final = 20
+# Who calls (see `proxy.wire.caller`): for us, and for nobody behind us.
+CALLER: Final = 21
 
 # The names in `Connection`, where it is absent or of these kinds.
 NO_NAMES: Final[frozenset[bytes]] = frozenset()
@@ -107,6 +112,7 @@ _OF_REQUESTS: Final = _OF_BOTH | {
     b"expect": UNJUDGED,
     b"host": HOST,
     b"max-forwards": MAX_FORWARDS,
+    b"planb-caller": CALLER,
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-host": FORWARDED_HOST,
     b"x-forwarded-proto": FORWARDED_PROTO,
@@ -115,6 +121,8 @@ _OF_RESPONSES: Final = _OF_BOTH | {
     b"date": DATE,
     b"endpoint-load-metrics": LOAD_REPORT,
     b"endpoint-load-metrics-bin": STAYS,
+    b"ratelimit": RATE_LIMIT,
+    b"ratelimit-policy": RATE_LIMIT,
 }
 
 _REPEATED: Final = frozenset(
@@ -267,6 +275,8 @@ def _kind_by_value(kind: int, value: bytes) -> int:
         if option == b"keep-alive":
             return KEEP_ALIVE
         return CLOSE if option == b"close" else CONNECTION
+    if kind == RATE_LIMIT:
+        return STAYS if SHARE_MARK in value else PLAIN
     if kind == TRANSFER_ENCODING and value.lower() == b"chunked":
         return CHUNKED
     return kind

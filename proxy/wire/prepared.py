@@ -1,9 +1,17 @@
 """Answers of the proxy's own that are sent again and again within a second."""
 
+from math import ceil
 from typing import Final
 
 from proxy.policy.answers import Answer, Form
-from proxy.policy.snapshot import AdaptiveSpec, GateSpec, LimitSpec, PaceSpec, RateSpec
+from proxy.policy.snapshot import (
+    AdaptiveSpec,
+    GateSpec,
+    LimitSpec,
+    PaceSpec,
+    RateSpec,
+    SharedRateSpec,
+)
 from proxy.wire.answer import render
 from proxy.wire.rate_limit import rate_limit_fields
 
@@ -61,10 +69,23 @@ class PreparedAnswers:
         head_only: bool,
         limit: LimitSpec | AdaptiveSpec | GateSpec | None = None,
         wait: float = 0.0,
+        more: bytes = b"",
     ) -> bytes:
         """See `proxy.wire.answer.render`. `limit` is the one that refused, if one did: a rate or
-        pace, that would admit in `wait` seconds, is told (`rate_limit_fields`).
+        pace, that would admit in `wait` seconds, is told (`rate_limit_fields`). `more` are
+        complete field lines; an answer with them is not kept.
         """
+        if more:
+            told = _told(limit, ceil(wait)) + more
+            return render(
+                answer,
+                form,
+                date=date,
+                retry_after=retry_after,
+                extra=told,
+                close=close,
+                head_only=head_only,
+            )
         if date != self._date:
             self._date = date
             self._room = MOST_BYTES
@@ -100,6 +121,6 @@ class PreparedAnswers:
 
 
 def _told(limit: LimitSpec | AdaptiveSpec | GateSpec | None, seconds: int) -> bytes:
-    if isinstance(limit, RateSpec | PaceSpec):
+    if isinstance(limit, RateSpec | PaceSpec) and not isinstance(limit, SharedRateSpec):
         return rate_limit_fields(limit.name, limit.quota, limit.window, seconds)
     return b""

@@ -8,6 +8,7 @@ from proxy.wire.errors import BadRequest, HeadTooLarge, UnsupportedVersion
 from proxy.wire.field_line import (
     ACCEPT,
     ACCEPT_LANGUAGE,
+    CALLER,
     CHUNKED,
     CLOSE,
     CLOSE_ALONE,
@@ -338,7 +339,7 @@ def _usual_head(method: bytes, target: bytes, pieces: list[bytes]) -> RequestHea
             length = int(line.value)
         elif kind == CHUNKED and not chunked:
             chunked = True
-        else:
+        elif kind != CALLER:
             return None
     if host is None or (chunked and length is not None):
         return None

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from proxy.ops.access_log import MOST_FAILURES, AccessLog, AccessRecord
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import LogSpec
 
 
 def access_log(spec: LogSpec, chance: float = 0.5) -> tuple[AccessLog, list[str]]:

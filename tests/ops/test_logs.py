@@ -10,7 +10,7 @@ import pytest
 
 from proxy.ops.log_output import LogOutput
 from proxy.ops.logs import configure, escaped, rfc3339
-from proxy.policy.snapshot import LogSpec
+from proxy.policy.log_spec import LogSpec
 
 
 @pytest.fixture

@@ -75,3 +75,10 @@ def test_keys_are_short_and_differ_as_their_values_do(one: bytes, other: bytes) 
     keys = [HEADER.key(request(fields=[(b"X-Key", value)])) for value in (one, other)]
     assert all(len(key) <= LONGEST_KEY_BYTES + 1 for key in keys)
     assert (keys[0] == keys[1]) == (one == other)
+
+
+def test_who_is_no_caller_is_one_of_the_others() -> None:
+    about = request()
+    assert KeySource(KeyKind.CALLER).key(about) == b""
+    about.caller = b"one@192.0.2.1"
+    assert KeySource(KeyKind.CALLER).key(about) == b"one@192.0.2.1"

@@ -1,11 +1,16 @@
 from dataclasses import replace
 
+from proxy.policy.advice import RateAdvice
 from proxy.policy.gates import Gates
+from proxy.policy.keys import BY_CALLER
+from proxy.policy.reasons import Reason
 from proxy.policy.rules import UNMATCHED, Rules, build
 from proxy.policy.snapshot import (
     AdaptiveSpec,
+    AdviceSpec,
     ConcurrencySpec,
     ListenerSpec,
+    SharedRateSpec,
     Snapshot,
     UpstreamSpec,
 )
@@ -116,3 +121,40 @@ def test_what_holds_for_an_upstream_holds_on_every_way_to_it() -> None:
             assert guard.concurrencies == ([pool] if upstream == "coupons" else [])
             assert guard.adaptive is (adaptive if upstream == "shop" else None)
             assert guard.listener == way.partition(">")[0]
+
+
+def test_what_an_upstream_has_said_outlives_a_reload() -> None:
+    def advised(max_age: float) -> Snapshot:
+        spec = UpstreamSpec("shop", "::1", 2, advice=AdviceSpec("shop/advice", max_age))
+        return replace(snapshot(), upstreams={"shop": spec})
+
+    engine = Guarded(advised(10.0))
+    gate = engine.rules.gates.advice["shop"]
+    assert engine.rules.unmatched[FRONT].advice is gate
+    gate.advised(RateAdvice(1e-3, burst=1.0), 0.0)
+    assert engine.admits(0.0)
+    engine.reload(advised(20.0), 0.0)
+    assert gate.spec == AdviceSpec("shop/advice", 20.0)
+    call = engine.ask(0.0)
+    assert call.reason is Reason.ADVISED
+    assert call.verdict.limit is gate.spec
+    engine.reload(snapshot(), 0.0)
+    assert engine.rules.unmatched[FRONT].advice is None
+    assert engine.admits(0.0)
+
+
+def test_a_listener_s_callers_share_one_rate_over_all_its_routes_and_over_a_reload() -> None:
+    shared = SharedRateSpec("shared", 100.0, 20, 100, 1, BY_CALLER)
+    rules = snapshot(shared, everywhere=["shared"], routes={"a": [], "b": []})
+    engine = Guarded(rules)
+    limiter = engine.rules.shared[FRONT]
+    guards = [*engine.rules.guards[FRONT], engine.rules.unmatched[FRONT]]
+    assert [guard.shared for guard in guards] == [limiter] * 3
+    about = request("/a/1")
+    about.caller = b"one"
+    assert engine.engine.decide(FRONT, about, 0.0, lambda: None).shared is limiter
+    assert engine.ask(0.0, "/a/1").verdict.shared is None, "nobody says who it is"
+    engine.reload(replace(rules, limits={"shared": replace(shared, rate=10.0)}), 0.0)
+    assert engine.rules.shared[FRONT] is limiter
+    limiter.check(b"one", 1.0)
+    assert limiter.share <= 10.0

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.snapshot import (
     AdminSpec,
     ConcurrencySpec,
     ListenerSpec,
-    LogSpec,
     RateSpec,
     ServerSpec,
     UpstreamSpec,

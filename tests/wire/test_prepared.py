@@ -1,6 +1,6 @@
 from proxy.policy.answers import Answer, Form
 from proxy.policy.reasons import Reason
-from proxy.policy.snapshot import ConcurrencySpec, LimitSpec, RateSpec
+from proxy.policy.snapshot import ConcurrencySpec, LimitSpec, RateSpec, SharedRateSpec
 from proxy.wire.answer import render
 from proxy.wire.prepared import MOST_ANSWERS, MOST_BYTES, PreparedAnswers
 from proxy.wire.rate_limit import rate_limit_fields
@@ -27,6 +27,7 @@ def sent(
     retry_after: int | None = 2,
     limit: LimitSpec | None = None,
     wait: float = 0.0,
+    more: bytes = b"",
     extra: bytes = b"",
     close: bool = False,
     head_only: bool = False,
@@ -40,6 +41,7 @@ def sent(
         retry_after=retry_after,
         limit=limit,
         wait=wait,
+        more=more,
         close=close,
         head_only=head_only,
     )
@@ -104,3 +106,12 @@ def test_no_more_than_a_bounded_size_is_kept() -> None:
         beyond = sent(answers, large, date=date, retry_after=9)
         assert sent(answers, large, date=date) is kept[0]
         assert sent(answers, large, date=date, retry_after=9) is not beyond
+
+
+def test_a_caller_is_told_its_share_besides_and_nobody_what_all_share() -> None:
+    answers = PreparedAnswers()
+    told = rate_limit_fields("a", 5, 1, 1)
+    for share in (b"B: 1\r\n", b"B: 2\r\n", b""):
+        sent(answers, limit=RATES["a"], wait=0.5, more=share, extra=told + share)
+    shared = SharedRateSpec("shared", 5.0, 1, quota=5, window=1)
+    sent(answers, limit=shared, wait=0.5)
