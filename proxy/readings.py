@@ -9,6 +9,7 @@ from proxy.lanes.services import Entry, Services
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import (
     BreakerReading,
+    CallerReading,
     EndpointReading,
     LimitReading,
     ListenerReading,
@@ -25,8 +26,12 @@ from proxy.policy.engine import Engine
 from proxy.policy.pace import PaceLimiter
 from proxy.policy.rate import RateLimiter
 from proxy.policy.retrying import Retrying
+from proxy.policy.shared_rate import SharedRateLimiter
 from proxy.policy.shedder import Shedder
 from proxy.policy.verdict import Kind
+
+MOST_CALLERS = 20
+"""Callers that are shown by name: the busiest."""
 
 
 class EngineReadings:
@@ -48,6 +53,19 @@ class EngineReadings:
             keyed = limiter.spec.per is not None
             shadow = limiter.spec.shadow
             match limiter:
+                case SharedRateLimiter():
+                    yield LimitReading(
+                        name,
+                        "rate",
+                        live.counters,
+                        capacity=limiter.spec.burst,
+                        keys=limiter.keys,
+                        share=limiter.share,
+                        callers=[
+                            CallerReading(key.decode("latin-1"), asks, wants)
+                            for key, asks, wants in limiter.busiest(now, MOST_CALLERS)
+                        ],
+                    )
                 case RateLimiter():
                     yield LimitReading(
                         name,
@@ -155,6 +173,7 @@ class Readings(EngineReadings):
 
     def upstreams(self) -> Iterator[UpstreamReading]:
         """See `Stats`."""
+        now = monotonic()
         for each in self._services.upstreams:
             spec = each.spec
             endpoints = _endpoints(each) if isinstance(each, BalancedUpstream) else ()
@@ -162,6 +181,7 @@ class Readings(EngineReadings):
             address = spec.unix_path or f"{spec.host}:{spec.port}"
             adaptive = self._engine.rules.adaptive.get(spec.name)
             retrying = self._engine.rules.retrying.get(spec.name)
+            advice = self._engine.rules.gates.advice.get(spec.name)
             yield UpstreamReading(
                 spec.name,
                 f"{len(endpoints)} endpoints" if listed else address,
@@ -173,6 +193,7 @@ class Readings(EngineReadings):
                 baseline=(adaptive and adaptive.algorithm.baseline) or None,
                 endpoints=endpoints,
                 retries=None if retrying is None else _retries(retrying),
+                advised=None if advice is None else advice.rate(now),
             )
 
     def snapshots(self) -> SnapshotsReading:

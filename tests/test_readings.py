@@ -10,14 +10,18 @@ from proxy.lanes.balanced_upstream import BalancedUpstream
 from proxy.lanes.services import Entry
 from proxy.ops.access_log import AccessLog, AccessRecord
 from proxy.ops.stats import BreakerReading, EndpointReading, ThrottleReading
+from proxy.policy.advice import RateAdvice
 from proxy.policy.counters import UpstreamCounters
 from proxy.policy.endpoint_spec import BalanceSpec, EjectionSpec, Place
+from proxy.policy.keys import BY_CALLER
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import (
     AdaptiveSpec,
+    AdviceSpec,
     BreakerSpec,
     KeepSpec,
     ListenerSpec,
+    SharedRateSpec,
     SheddingSpec,
     ThrottleSpec,
     UpstreamSpec,
@@ -54,6 +58,30 @@ def test_limits_of_every_kind_are_shown_as_they_are() -> None:
     places = shown["places"]
     assert (places.capacity, places.in_flight, places.waiting) == (1, 1, 1)
     assert shown["rate"].counters.admitted == 2
+
+
+def test_callers_are_shown_with_what_each_may_have() -> None:
+    engine = Guarded(
+        snapshot(SharedRateSpec("shared", 100.0, 20, 100, 1, BY_CALLER), everywhere=["shared"])
+    )
+    now = monotonic()
+    engine.rules.shared["front"].told(b"one@::1", 40.0, now)
+    engine.ask(now)
+    (shown,) = readings(engine).limits()
+    assert (shown.kind, shown.capacity, shown.keys, shown.tokens) == ("rate", 20, 2, None)
+    assert shown.share is not None
+    assert 0.0 < shown.share <= 100.0
+    assert {each.name: each.wants for each in shown.callers} == {"one@::1": 40.0, "": None}
+
+
+def test_what_an_upstream_advises_is_shown_while_it_holds() -> None:
+    shop = UpstreamSpec("shop", "::1", 80, advice=AdviceSpec("shop/advice", 10.0))
+    engine = Guarded(replace(snapshot(), upstreams={"shop": shop}))
+    fields: dict[str, Any] = {"in_use": 1, "idle": 2, "connects": 3, "failures": {}}
+    reading = readings(engine, [SimpleNamespace(spec=shop, **fields)])
+    assert [each.advised for each in reading.upstreams()] == [None]
+    engine.rules.gates.advice["shop"].advised(RateAdvice(65.5), monotonic())
+    assert [each.advised for each in reading.upstreams()] == [65.5]
 
 
 def test_an_upstream_s_adaptive_limit_is_shown_with_what_it_has_found_out() -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from proxy.lanes.advising import heed, note_caller, share_lines
+from proxy.lanes.full_upstream import Upstream
 from proxy.lanes.services import Entry, Services
 from proxy.policy.engine import Engine
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
@@ -15,6 +17,7 @@ from proxy.wire.negotiation import choose_form
 from proxy.wire.outbound import upstream_asked_for
 from proxy.wire.prepared import PreparedAnswers
 from proxy.wire.request_head import RequestHead
+from proxy.wire.response_head import ResponseHead
 from proxy.wire.target import read_path
 
 SMALL_BODY_BYTES: Final = 65536
@@ -49,17 +52,38 @@ def judge(
     listener: ListenerSpec,
     head: RequestHead,
     client: str,
+    address: str,
     now: float,
     wake: Callable[[], None],
 ) -> Verdict:
-    """The engine's verdict on a request that came in on `listener`; see `Engine.decide`."""
+    """The engine's verdict on a request that came in on `listener`; see `Engine.decide`. Its
+    client, at `address`, is counted as `client`, and may be a sidecar that says who it is.
+    """
     way = listener.name
     if listener.outbound:
         upstream = upstream_asked_for(head.target, listener.upstream, listener.hosts)
         if not upstream:
             return engine.reject(way, Reason.HOST_NOT_ALLOWED, now)
         way = way_to(listener, upstream)
-    return engine.decide(way, as_request(head, client), now, wake)
+    request = as_request(head, client)
+    if listener.callers:
+        note_caller(engine, listener, request, head, address, now)
+    return engine.decide(way, request, now, wake)
+
+
+def answered(
+    services: Services,
+    upstream: Upstream,
+    verdict: Verdict,
+    head: ResponseHead,
+    wait: float,
+    now: float,
+) -> None:
+    """Tells all who want to know that the upstream's answer is there, after `wait` seconds."""
+    upstream.answered(head, wait, now)
+    services.engine.answered(verdict, head.status, wait, now)
+    if verdict.guard.advice is not None:
+        heed(verdict.guard.advice, head.status, head.fields, now)
 
 
 def may_go_on(
@@ -136,6 +160,7 @@ def rendered(
         retry_after=verdict.retry_after if refused else engine.retry_after(answer),
         limit=verdict.limit,
         wait=verdict.wait,
+        more=share_lines(verdict),
         close=not keep_alive,
         head_only=head_only,
     )

@@ -181,7 +181,8 @@ class Exchange:
         if isinstance(broken, TravelError):
             self.detail = str(broken)
             return engine.reject(listener.name, broken.reason, now)
-        return judge(engine, listener, head, client_key(self.client), now, self._waiter.wake)
+        key, wake = client_key(self.client), self._waiter.wake
+        return judge(engine, listener, head, key, self.client, now, wake)
 
     def _settle(self, verdict: Verdict) -> None:
         now = monotonic()

@@ -249,7 +249,8 @@ class ExpressConnection:
         now = monotonic()
         client = self.client
         client.read(listener, head)
-        verdict = judge(self.services.engine, listener, head, client.key, now, self.wake)
+        engine, address = self.services.engine, client.address
+        verdict = judge(engine, listener, head, client.key, address, now, self.wake)
         if verdict.state is not REFUSE or verdict.lookup is not None:
             self._begin_exchange(head, verdict, now, rest)
             return False

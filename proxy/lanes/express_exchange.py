@@ -3,6 +3,8 @@
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from proxy.lanes.advising import share_lines, with_lines
+from proxy.lanes.answering import answered
 from proxy.lanes.attempts import attempts_of
 from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.express_ending import ExpressEnding
@@ -198,8 +200,7 @@ class ExpressExchange(ExpressEnding):
         if head.status == 101:
             raise BadResponse("switched protocols unasked")
         self._upstream_wait = now - self._sent_at
-        upstream.answered(head, self._upstream_wait, now)
-        self._services.engine.answered(self._verdict, head.status, self._upstream_wait, now)
+        answered(self._services, upstream, self._verdict, head, self._upstream_wait, now)
         downstream, services = self._downstream, self._services
         if self._attempts is not None and (failure := self._attempts.refused(head)) is not None:
             self.complete = complete
@@ -225,6 +226,7 @@ class ExpressExchange(ExpressEnding):
         answer = forward_response_head(
             head, to_version=(1, 1), chunked=chunked, close=close, date=date
         )
+        answer = with_lines(answer, share_lines(self._verdict))
         answer += self._in_chunks(data) if self._chunked else data
         self._status = head.status
         self._bytes_out = len(data)

@@ -1,5 +1,6 @@
 """A request on its way out: to which upstream, and with which head; the same on every lane."""
 
+from proxy.lanes.advising import caller_line
 from proxy.lanes.attempts import Attempts, amended
 from proxy.lanes.errors import TravelError
 from proxy.lanes.full_upstream import Upstream
@@ -47,6 +48,8 @@ def head_to_send(
     without = extra = b""
     if attempts is not None or verdict.deadline != NO_DEADLINE:
         without, extra = amended(verdict, attempts, head, now)
+    if verdict.guard.advice is not None and (said := caller_line(verdict, now)):
+        extra = extra + b"\r\n" + said if extra else said
     if listener.outbound:
         return outbound_request_head(head, host=host, whole=whole, without=without, extra=extra)
     return forward_request_head(

@@ -5,6 +5,8 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from proxy.lanes.advising import share_lines, with_lines
+from proxy.lanes.answering import answered
 from proxy.lanes.attempts import Attempts
 from proxy.lanes.errors import DownstreamError, ServerFailedError, TravelError, UpstreamError
 from proxy.lanes.full_upstream import UpstreamConnection
@@ -183,8 +185,8 @@ class Relay:
         now = monotonic()
         self._status = head.status
         exchange.upstream_wait = now - self._sent_at
-        self._upstream.answered(head, exchange.upstream_wait, now)
-        exchange.services.engine.answered(self._verdict, head.status, exchange.upstream_wait, now)
+        services, wait = exchange.services, exchange.upstream_wait
+        answered(services, self._upstream, self._verdict, head, wait, now)
         return head
 
     async def _send_body(self, connection: UpstreamConnection, feed: ResponseFeed) -> None:
@@ -299,6 +301,7 @@ class Relay:
             close=not keep_alive,
             date=exchange.services.date(),
         )
+        data = with_lines(data, share_lines(self._verdict))
         complete = feed.body.is_eof()
         exchange.status = head.status
         exchange.bytes_out = len(content)

@@ -138,6 +138,7 @@ def _without_policy(spec: UpstreamSpec) -> UpstreamSpec:
         pool=None,
         breaker=None,
         throttle=None,
+        advice=None,
         failures=USUAL_FAILURES,
         retry=None,
     )

@@ -42,6 +42,8 @@ def client_middleware(turns: Turns, listener: str) -> ClientMiddlewareType:
             with request._timer:
                 refused = await turn.wait()
                 if refused is None:
+                    if said := turn.caller():
+                        request.headers["Planb-Caller"] = said
                     response = await handler(request)
                 else:
                     response = await made_response(request, turn.answer(refused))
@@ -54,7 +56,7 @@ def client_middleware(turns: Turns, listener: str) -> ClientMiddlewareType:
             turn.abandoned()
             turn.end()
             raise
-        turn.answered(response.status)
+        turn.answered(response.status, response.raw_headers)
         if response.connection is None:
             turn.end()
         else:

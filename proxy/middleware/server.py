@@ -54,10 +54,14 @@ def server_middleware(turns: Turns, listener: str, unguarded: Handler) -> Middle
 
 
 async def note_head(request: web.Request, response: web.StreamResponse) -> None:
-    """Of `on_response_prepare`: the head of a stream or a WebSocket, whose handler works on."""
+    """Of `on_response_prepare`: the head of a stream or a WebSocket, whose handler works on. A
+    calling sidecar is told its share in every head.
+    """
     turn = request.get(_TURN)
     if turn is not None:
         turn.answered(response.status)
+        for name, value in turn.share():
+            response.headers.add(name, value)
 
 
 def own_response(message: bytes) -> web.Response:

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from time import monotonic
 
+from proxy.lanes.advising import caller_line, heed, share_lines
 from proxy.lanes.answering import judge, rendered
 from proxy.lanes.request_feed import translated
 from proxy.lanes.waiting import Waiter
@@ -69,7 +71,8 @@ class Turn:
             self.verdict = engine.reject(listener, asked, now)
         else:
             self._head = asked
-            self.verdict = judge(engine, spec, asked, client_key(client), now, self._waiter.wake)
+            key, wake = client_key(client), self._waiter.wake
+            self.verdict = judge(engine, spec, asked, key, client, now, wake)
 
     @property
     def sent(self) -> bool:
@@ -87,8 +90,20 @@ class Turn:
             self._sent_at = now
         return verdict.reason
 
-    def answered(self, status: int) -> None:
-        """The answer's head is there. Only the first time counts, and none after the end."""
+    def caller(self) -> str:
+        """What the callee is told in `Planb-Caller`; empty where it is told nothing."""
+        line = caller_line(self.verdict, monotonic())
+        return line.partition(b": ")[2].decode("ascii")
+
+    def share(self) -> list[tuple[str, str]]:
+        """The fields that tell a calling sidecar its share; none for others."""
+        lines = share_lines(self.verdict).decode("ascii").splitlines()
+        return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+    def answered(self, status: int, fields: Iterable[Field] = ()) -> None:
+        """The answer's head is there, with `fields` if it is a callee's. Only the first time
+        counts, and none after the end.
+        """
         sent_at = self._sent_at
         if sent_at is None or self.status or self.verdict.state is State.SETTLED:
             return
@@ -96,6 +111,8 @@ class Turn:
         self.status = status
         self._upstream.answered(status, now - sent_at, None, now)
         self._turns.engine.answered(self.verdict, status, now - sent_at, now)
+        if self.verdict.guard.advice is not None:
+            heed(self.verdict.guard.advice, status, fields, now)
 
     def abandoned(self) -> None:
         """Nobody waits for an answer any more. If the request was sent, it may be worked on."""

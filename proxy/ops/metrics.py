@@ -68,6 +68,7 @@ _LIMIT_GAUGES = (
     ("waiting", "Requests in the queue."),
     ("keys", "Keys in the table."),
     ("tokens", "Tokens left."),
+    ("share", "Requests per second that each caller may send at most."),
 )
 
 
@@ -210,7 +211,14 @@ class Metrics:
             " as its adaptive limit sees it.",
             labels=("upstream", "of"),
         )
+        advised = GaugeMetricFamily(
+            "planb_upstream_advised_rate",
+            "Requests per second that the upstream wants to be sent at most, while that is known.",
+            labels=("upstream",),
+        )
         for upstream in self._stats.upstreams():
+            if upstream.advised is not None:
+                advised.add_metric((upstream.name,), upstream.advised)
             for of, seconds in (("now", upstream.latency), ("baseline", upstream.baseline)):
                 if seconds is not None:
                     latency.add_metric((upstream.name, of), seconds)
@@ -219,7 +227,7 @@ class Metrics:
             connects.add_metric((upstream.name,), upstream.connects)
             for reason, count in upstream.failures.items():
                 failures.add_metric((upstream.name, reason.value), count)
-        yield from (opened, accepted, kept, connects, failures, latency)
+        yield from (opened, accepted, kept, connects, failures, latency, advised)
         yield from endpoint_metrics(self._stats.upstreams())
 
     def _snapshots(self) -> Iterator[Metric]:

@@ -1,6 +1,6 @@
 """What metrics and the status page read: whoever composes the process provides it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,12 +13,24 @@ LimitKind = Literal["rate", "pace", "concurrency", "adaptive", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
+class CallerReading:
+    """One caller now, in requests per second: what it `asks` for, and what it says that it `wants`,
+    None if it says nothing. An empty name stands for all who don't say who they are.
+    """
+
+    name: str
+    asks: float
+    wants: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitReading:
     """One limit now. What a limit does not have is None.
 
     `capacity` is the burst of a rate limit, or the requests that a concurrency limit lets in
     flight, at present if it is adaptive. `tokens` are those left of a rate limit without a key;
-    `keys` are those in the table of a limit with one.
+    `keys` are those in the table of a limit with one. `share` is what each caller of a rate that
+    callers share may send at most, in requests per second, and `callers` are the busiest of them.
     """
 
     name: str
@@ -30,6 +42,8 @@ class LimitReading:
     waiting: int | None = None
     keys: int | None = None
     tokens: float | None = None
+    share: float | None = None
+    callers: Sequence[CallerReading] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,8 @@ class UpstreamReading:
     `latency` is that of its answers at present, `baseline` what it would be without a queue, in
     seconds: where an adaptive limit finds out about it, and None otherwise, or as long as it knows
     nothing. `endpoints` are empty where there is no choice, and `retries` None where nothing is
-    sent again.
+    sent again. `advised` is how many requests per second it wants to be sent at most, as it has
+    said lately; None where it has not, or is not asked.
     """
 
     name: str
@@ -89,6 +104,7 @@ class UpstreamReading:
     baseline: float | None = None
     endpoints: tuple[EndpointReading, ...] = ()
     retries: RetriesReading | None = None
+    advised: float | None = None
 
 
 BreakerStateWord = Literal["closed", "open", "probing", "recovering"]

@@ -142,4 +142,6 @@ def _limit(limit: LimitReading) -> dict[str, Any]:
         "waiting": limit.waiting,
         "keys": limit.keys,
         "tokens": limit.tokens,
+        "share": limit.share,
+        "callers": [asdict(caller) for caller in limit.callers],
     }

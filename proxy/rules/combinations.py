@@ -5,6 +5,8 @@ Looks at the plain data, so that these mistakes are found whatever else is wrong
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network
 
 from proxy.rules import addresses, units
 from proxy.rules.document import Value, as_plain, entries, get, section
@@ -29,6 +31,7 @@ def combination_problems(data: Value) -> Found:
                 yield from _limit((owners, index, "limits", place), limit)
     for index, listener in enumerate(entries(data, "listeners")):
         yield from _listener(("listeners", index), listener)
+        yield from _callers(("listeners", index), listener)
     for name, upstream in section(data, "upstreams").items():
         yield from _upstream(("upstreams", name), upstream)
     yield from gate_problems(data)
@@ -75,6 +78,25 @@ def _listener(steps: tuple[Step, ...], listener: Value) -> Found:
         yield (*steps, "upstream"), "is missing"
 
 
+def _callers(steps: tuple[Step, ...], listener: Value) -> Found:
+    """A trusted proxy speaks for its clients, so it is never the caller itself."""
+    if isinstance(listener, dict) and "advise" in listener and listener["advise"] is None:
+        yield (*steps, "advise"), "holds nothing: it needs rate and callers"
+    proxies = list(_networks(get(listener, "trusted_proxies")))
+    for place, caller in _networks(get(get(listener, "advise"), "callers")):
+        for _, proxy in proxies:
+            if caller.version == proxy.version and caller.subnet_of(proxy):  # type: ignore[arg-type]
+                message = "has no effect: a trusted proxy speaks for others"
+                yield (*steps, "advise", "callers", place), message
+                break
+
+
+def _networks(listed: Value) -> Iterator[tuple[int, IPv4Network | IPv6Network]]:
+    for place, text in enumerate(listed if isinstance(listed, list) else ()):
+        with suppress(ValueError):
+            yield place, addresses.network(text)
+
+
 def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     yield from endpoint_problems(steps, upstream)
     tls, endpoints = get(upstream, "tls"), get(upstream, "endpoints")
@@ -82,7 +104,8 @@ def _upstream(steps: tuple[Step, ...], upstream: Value) -> Found:
     if isinstance(url, str) and tls is not None and not url.startswith("https:"):
         yield (*steps, "tls"), "has no effect: the url is not https"
     bounds = get(upstream, "adaptive_concurrency")
-    for key in ("adaptive_concurrency", "resolve", "ejection", *_HOLDING_BACK, "retry"):
+    names = ("adaptive_concurrency", "resolve", "ejection", *_HOLDING_BACK, "retry", "obey_advice")
+    for key in names:
         yield from _empty(steps, upstream, key)
     retry = get(upstream, "retry")
     if get(retry, "budget") == "0%" and as_plain(get(retry, "min_per_second")) == 0:

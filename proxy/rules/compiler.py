@@ -5,21 +5,23 @@ from math import floor
 from pathlib import Path
 
 from proxy.policy import snapshot as spec
-from proxy.policy.keys import KeySource
+from proxy.policy.keys import BY_CALLER, KeySource
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
     AdaptiveSpec,
     AdminSpec,
+    AdviceSpec,
     ConcurrencySpec,
     KeepSpec,
     LimitSpec,
     ListenerSpec,
-    LogSpec,
     PaceSpec,
     RateSpec,
     RetrySpec,
     RouteSpec,
     ServerSpec,
+    SharedRateSpec,
     Snapshot,
     StoreSpec,
     TlsSpec,
@@ -48,6 +50,10 @@ from proxy.rules.units import Rate
 
 DEFAULT_MAX_KEYS = 65536
 
+LEAST_SHARED_BURST = 20
+"""Where 20 callers keep to their shares of 10 a second in all, one in 12 is refused with a burst of
+5, and one in 150 with this."""
+
 _Limit = RateLimit | PaceLimit | ConcurrencyLimit
 _Inline = str | InlineRateLimit | InlinePaceLimit | InlineConcurrencyLimit
 
@@ -72,7 +78,11 @@ def compile_rules(
     }
     table = AnswerTable(rules.pages, templates)
     listeners = tuple(
-        _listener(listener, _named(f"listener/{listener.name}", listener.limits, limits))
+        _listener(
+            listener,
+            _advised(listener, limits)
+            + _named(f"listener/{listener.name}", listener.limits, limits),
+        )
         for listener in rules.listeners
     )
     routes = tuple(
@@ -154,6 +164,20 @@ def _named(owner: str, listed: Sequence[_Inline], limits: dict[str, LimitSpec]) 
     return tuple(names)
 
 
+def _advised(listener: Listener, limits: dict[str, LimitSpec]) -> tuple[str, ...]:
+    """The name of the rate that the listener's callers share, if they do; it is added too."""
+    advise = listener.advise
+    if advise is None:
+        return ()
+    rate = advise.rate
+    name = f"listener/{listener.name}/shared"
+    burst = advise.burst or max(LEAST_SHARED_BURST, _default_burst(rate))
+    limits[name] = SharedRateSpec(
+        name, rate.per_second, burst, rate.quota, rate.window, per=BY_CALLER
+    )
+    return (name,)
+
+
 def _free_name(name: str, taken: Mapping[str, LimitSpec]) -> str:
     free, number = name, 1
     while free in taken:
@@ -227,6 +251,7 @@ def _listener(listener: Listener, limits: tuple[str, ...]) -> ListenerSpec:
         outbound=listener.direction == "outbound",
         hosts=listener.hosts,
         deadline_header=listener.deadline_header,
+        callers=() if listener.advise is None else tuple(listener.advise.callers),
     )
 
 
@@ -253,6 +278,7 @@ def _upstream(
                 digests[ca_file].hex() if ca_file is not None else "",
             )
     bounds, pool = upstream.adaptive_concurrency, upstream.pool
+    obey = upstream.obey_advice
     return UpstreamSpec(
         name=name,
         host=where.host,
@@ -270,6 +296,9 @@ def _upstream(
         balance=balance(upstream),
         retry=None if upstream.retry is None else _retry(upstream.retry),
         **gate_specs(name, upstream),
+        advice=(
+            None if obey is None else AdviceSpec(f"{name}/advice", obey.max_age, obey.tell_demand)
+        ),
     )
 
 

@@ -14,9 +14,11 @@ from pydantic import (
 )
 
 from proxy.policy.snapshot import QueueOrder
+from proxy.rules.advice_schema import Advise, ObeyAdvice
 from proxy.rules.endpoints_schema import Whereabouts
 from proxy.rules.gates_schema import Gated
 from proxy.rules.kept import Cache, SnapshotKey, Snapshots
+from proxy.rules.logs_schema import Logs
 from proxy.rules.outbound_schema import NamedHost, Pool
 from proxy.rules.problems import nearest
 from proxy.rules.retry_schema import DeadlineHeader, Retry
@@ -38,7 +40,6 @@ from proxy.rules.values import (
     Per,
     PositiveDuration,
     Rate,
-    Ratio,
     ReasonWord,
     Size,
     Speed,
@@ -204,6 +205,7 @@ class Listener(Section):
         "Whose X-Forwarded-* fields are believed: addresses and networks of other proxies.", []
     )
     limits: list[InlineLimit] = _key("Limits for all requests of this listener.", [])
+    advise: Advise | None = _key("A rate that calling sidecars share, and are told of.", None)
     timeouts: ListenerTimeouts = _key("How long clients are waited for.", {})
     max_head_size: Size = _key("The largest request head.", "64KiB")
     max_body_size: Size | None = _key(
@@ -260,6 +262,11 @@ class Upstream(Whereabouts, Gated):
     )
     pool: Pool | None = _key("How many connections it may get; without it any number.", None)
     retry: Retry | None = _key("When requests are sent again. Without it none are.", None)
+    obey_advice: ObeyAdvice | None = _key(
+        "Whether it is called no faster than it says itself. For services that limit this caller "
+        "as a whole: one that limits single users would have everybody wait for one of them.",
+        None,
+    )
 
 
 class Match(Section):
@@ -342,22 +349,6 @@ class Page(Section):
         "the same instant. Without it 2s..6s where the answer is an error that passes by itself.",
         None,
     )
-
-
-class Logs(Section):
-    """What is written to the log."""
-
-    format: Literal["console", "json"] = _key("For people, or one JSON object a line.", "console")
-    level: Literal["info", "warning", "error"] = _key(
-        "The least that is written. It does not hold for the lines of requests (access).", "info"
-    )
-    access: Truth = _key("Whether requests are logged.", True)
-    sample_admitted: Ratio = _key(
-        "The share of admitted requests that is logged. Those that fail upstream are all logged, "
-        "up to 10 a second.",
-        "100%",
-    )
-    sample_refused: Ratio = _key("The share of refused requests that is logged.", "1%")
 
 
 class Rules(Section):

@@ -25,6 +25,10 @@ _CALLEE_S_FAULT = frozenset({408, 429})
 """Of the 4xx those that another try may not get."""
 
 
+_COUNTED_BY = [kind for kind in KeyKind if kind is not KeyKind.CALLER]
+"""Callers are for `advise`, which knows what they want."""
+
+
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
     more = {"examples": list(examples)} if examples else {}
     return WithJsonSchema({"type": "string", "pattern": pattern, **more})
@@ -71,12 +75,11 @@ def _per(value: object) -> KeySource:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not what a limit can count by")
     word, colon, name = value.partition(":")
-    try:
-        kind = KeyKind(word)
-    except ValueError:
+    kind = next((each for each in _COUNTED_BY if each == word), None)
+    if kind is None:
         forms = "client_address, header:NAME, cookie:NAME, query:NAME or path:NAME"
-        near = suggestion(word, list(KeyKind))
-        raise ValueError(f"{shown(value)} is not one of {forms}{near}") from None
+        near = suggestion(word, _COUNTED_BY)
+        raise ValueError(f"{shown(value)} is not one of {forms}{near}")
     if kind is KeyKind.CLIENT_ADDRESS:
         if colon:
             raise ValueError("client_address takes no name")

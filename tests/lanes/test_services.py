@@ -12,7 +12,14 @@ from proxy.lanes.resolving import Found
 from proxy.lanes.services import Services, Upstreams
 from proxy.policy.endpoint_spec import BalanceSpec, Place, ResolveSpec
 from proxy.policy.engine import Engine
-from proxy.policy.snapshot import AdaptiveSpec, ConcurrencySpec, Snapshot, TlsSpec, UpstreamSpec
+from proxy.policy.snapshot import (
+    AdaptiveSpec,
+    AdviceSpec,
+    ConcurrencySpec,
+    Snapshot,
+    TlsSpec,
+    UpstreamSpec,
+)
 from tests.lanes.listening import NoLog
 
 SHOP = UpstreamSpec("shop", "127.0.0.1", 8000)
@@ -34,6 +41,7 @@ async def test_an_unchanged_upstream_keeps_its_connections(
     limited = replace(
         SHOP,
         adaptive_concurrency=AdaptiveSpec("shop/adaptive"),
+        advice=AdviceSpec("shop/advice"),
         pool=ConcurrencySpec("shop/pool", 3),
     )
     told: list[int | None] = []

@@ -315,3 +315,17 @@ async def test_a_field_that_no_server_would_take_is_not_sent(tmp_path: Path) -> 
     ):
         assert answer.status == 400
     assert not origin.requests
+
+
+async def test_what_a_callee_says_about_how_fast_it_may_be_called_is_obeyed(tmp_path: Path) -> None:
+    guard = plan_b(tmp_path, upstream="obey_advice: {}")
+    policy = 'RateLimit-Policy: "all";q=1;w=10;planb-share="it"'
+    async with calling(guard, answering(*[ok(b"", policy)] * 10)) as (origin, http):
+        statuses = []
+        for _ in range(8):
+            async with http.get("/", headers={"Planb-Caller": "forged"}) as answer:
+                statuses.append(answer.status)
+    assert statuses == [200] * 5 + [429] * 3, "the first was sent before anything was said"
+    told = {request.header("planb-caller") for request in origin.requests}
+    assert all(each and each.startswith('"') and ";demand=" in each for each in told)
+    assert await metric(guard, "planb_requests_total", reason="advised") == 3

@@ -219,3 +219,17 @@ async def test_no_body_is_longer_than_the_rules_say(tmp_path: Path) -> None:
             for request in (known, unknown):
                 assert (await fetch(port, request, method="POST")).status == status
     await at_rest(guard)
+
+
+async def test_a_calling_sidecar_is_told_its_share(tmp_path: Path) -> None:
+    advise = "advise: {rate: 1/h, burst: 1, callers: [127.0.0.0/8]}"
+    guard = plan_b(tmp_path, listener=advise)
+    caller = 'Planb-Caller: "one";demand=5'
+    async with serving(App(guard).app) as port:
+        told, refused = await get(port, "/", caller), await get(port, "/", caller)
+        other = await get(port, "/")
+    assert (told.status, refused.status, other.status) == (200, 429, 429)
+    name = "listener/front/shared"
+    assert (told.header("ratelimit-policy") or "").startswith(f'"{name}";q=')
+    assert (refused.header("ratelimit") or "").startswith(f'"{name}";r=0;t=')
+    assert not other.values("ratelimit-policy")

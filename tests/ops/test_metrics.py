@@ -100,6 +100,7 @@ async def test_a_limit_tells_only_what_it_has() -> None:
     stats = FakeStats(
         limit_rows=[
             LimitReading("item.rate", "rate", counters, capacity=100, tokens=7.5),
+            LimitReading("shared", "rate", counters, keys=20, share=65.5),
             LimitReading("item.per-buyer", "rate", LimitCounters(), capacity=4, keys=18),
             LimitReading(
                 "item.most", "concurrency", LimitCounters(), capacity=64, in_flight=63, waiting=9
@@ -112,6 +113,7 @@ async def test_a_limit_tells_only_what_it_has() -> None:
     assert found[key("planb_limit_decisions_total", **rate, decision="refused")] == 3
     assert found[key("planb_limit_decisions_total", **rate, decision="shadow_refused")] == 2
     assert found[key("planb_limit_tokens", **rate)] == 7.5
+    assert found[key("planb_limit_share", limit="shared", kind="rate")] == 65.5
     assert key("planb_limit_keys", **rate) not in found
     assert found[key("planb_limit_keys", limit="item.per-buyer", kind="rate")] == 18
     most = {"limit": "item.most", "kind": "concurrency"}
@@ -127,7 +129,9 @@ async def test_connections_are_told_by_listener_and_upstream() -> None:
     stats = FakeStats(
         listener_rows=[ListenerReading("storefront", "127.0.0.1:8080", 12, 340)],
         upstream_rows=[
-            UpstreamReading("shop", "http://127.0.0.1:8000", 7, 2, 40, FAILURES, 0.03, 0.02),
+            UpstreamReading(
+                "shop", "http://127.0.0.1:8000", 7, 2, 40, FAILURES, 0.03, 0.02, advised=65.5
+            ),
             UpstreamReading("new", "http://127.0.0.1:8001", 0, 0, 0, FAILURES),
         ],
     )
@@ -137,6 +141,9 @@ async def test_connections_are_told_by_listener_and_upstream() -> None:
     assert found[key("planb_upstream_connections", upstream="shop", state="in_use")] == 7
     assert found[key("planb_upstream_connections", upstream="shop", state="idle")] == 2
     assert found[key("planb_upstream_connects_total", upstream="shop")] == 40
+    advised = "planb_upstream_advised_rate"
+    assert found[key(advised, upstream="shop")] == 65.5
+    assert key(advised, upstream="new") not in found
     latency = "planb_upstream_latency_seconds"
     assert found[key(latency, upstream="shop", of="now")] == 0.03
     assert found[key(latency, upstream="shop", of="baseline")] == 0.02

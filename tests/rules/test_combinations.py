@@ -6,6 +6,10 @@ import pytest
 
 from tests.rules.documents import SHORTEST, Table, loaded, report, write
 
+SPEAKS = "has no effect: a trusted proxy speaks for others"
+EMPTY = "holds nothing, so it is off: write {} for what holds by default"
+FORMS = "client_address, header:NAME, cookie:NAME, query:NAME or path:NAME"
+
 BAD: Table = {
     "combinations that can't be": (
         """\
@@ -34,6 +38,35 @@ BAD: Table = {
             "11:22: pages.zh.html.zh-CN: none.html can't be read: No such file or directory",
             '11:37: pages.zh.html[""]: none.html can\'t be read: No such file or directory',
             '11:62: pages.zh.retry_after: "6s..2s" starts above its end',
+        ],
+    ),
+    "advice that can't be": (
+        """\
+        version: 1
+        listeners:
+          - name: a
+            bind: "127.0.0.1:8080"
+            upstream: shop
+            trusted_proxies: [10.0.0.0/8, "2001:db8::/32"]
+            advise: {rate: 5/s, callers: [192.0.2.1, 10.1.0.0/16, 10.0.0.0/7, "2001:db8::1"]}
+          - {name: b, bind: "127.0.0.1:8081", upstream: shop, advise: {rate: 5/s, callers: []}}
+          - {name: c, bind: "127.0.0.1:8082", upstream: shop, advise: {rate: 5/s}}
+          - {name: d, bind: "127.0.0.1:8083", upstream: shop, advise: }
+        upstreams:
+          shop: {url: "http://127.0.0.1:8000", obey_advice: }
+          other: {url: "http://127.0.0.1:8000", obey_advice: {age: 5s}}
+        limits:
+          one: {rate: 5/s, per: caller}
+        """,
+        [
+            f"7:46: listeners[0].advise.callers[1]: {SPEAKS}",
+            f"7:71: listeners[0].advise.callers[3]: {SPEAKS}",
+            "8:84: listeners[1].advise.callers: must not be empty",
+            "9:63: listeners[2].advise.callers: is missing",
+            "10:63: listeners[3].advise: holds nothing: it needs rate and callers",
+            f"12:53: upstreams.shop.obey_advice: {EMPTY}",
+            '13:55: upstreams.other.obey_advice.age: unknown key; did you mean "max_age"?',
+            f'15:25: limits.one.per: "caller" is not one of {FORMS}',
         ],
     ),
 }

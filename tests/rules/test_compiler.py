@@ -4,21 +4,25 @@ from hashlib import blake2b
 from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
+
 from proxy.policy.keys import KeyKind, KeySource
+from proxy.policy.log_spec import LogSpec
 from proxy.policy.priority import Priority
 from proxy.policy.snapshot import (
     AdaptiveSpec,
     AdminSpec,
+    AdviceSpec,
     ConcurrencySpec,
     KeepSpec,
     ListenerSpec,
     ListenerTimeouts,
-    LogSpec,
     PaceSpec,
     QueueOrder,
     RateSpec,
     RetrySpec,
     ServerSpec,
+    SharedRateSpec,
     SheddingSpec,
     StoreSpec,
     Threshold,
@@ -27,7 +31,7 @@ from proxy.policy.snapshot import (
     UpstreamTimeouts,
 )
 from proxy.rules.load import load
-from tests.rules.documents import loaded, write
+from tests.rules.documents import SHORTEST, loaded, write
 
 
 def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
@@ -43,6 +47,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             upstream: tls
             trusted_proxies: [10.0.0.0/8, "::1"]
             limits: [all]
+            advise: {rate: 1000/s, burst: 300, callers: [192.0.2.0/24, "2001:db8::1"]}
             timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}
             max_head_size: 8KiB
             max_body_size: 1MB
@@ -62,6 +67,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             pool: {connections: 64, pending: 128, pending_timeout: 100ms}
             retry: {attempts: 3, budget: 10%, min_per_second: 0.5, backoff: 10ms..1s,
                     statuses: [429, 503], timeouts: true}
+            obey_advice: {max_age: 20s, tell_demand: false}
           plain-tls: {url: "https://shop.example:444"}
           socket: {url: "unix:/run/shop.sock"}
         limits:
@@ -100,12 +106,13 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             port=8443,
             upstream="tls",
             trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128")),
-            limits=("all",),
+            limits=("listener/front/shared", "all"),
             timeouts=ListenerTimeouts(head=1.0, body=2.0, idle=3.0, send=4.0),
             max_head_bytes=8192,
             max_body_bytes=1_000_000,
             min_body_bytes_per_second=1024,
             deadline_header=b"grpc-timeout",
+            callers=(ip_network("192.0.2.0/24"), ip_network("2001:db8::1/128")),
         ),
         ListenerSpec(
             *("calls", "127.0.0.1", 8090, ""),
@@ -134,11 +141,15 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
             adaptive_concurrency=AdaptiveSpec("tls/adaptive", 8, 256),
             pool=ConcurrencySpec("tls/pool", 64, 128, 0.1),
             retry=RetrySpec(3, 0.1, 0.5, 0.01, 1.0, frozenset({429, 503}), timeouts=True),
+            advice=AdviceSpec("tls/advice", max_age=20.0, tell_demand=False),
         ),
         "plain-tls": UpstreamSpec("plain-tls", "shop.example", 444, tls=TlsSpec()),
         "socket": UpstreamSpec("socket", "localhost", 80, unix_path="/run/shop.sock"),
     }
     assert snapshot.limits == {
+        "listener/front/shared": SharedRateSpec(
+            "listener/front/shared", 1000.0, 300, 1000, 1, KeySource(KeyKind.CALLER)
+        ),
         "all": RateSpec(
             name="all",
             rate=0.5,
@@ -302,3 +313,14 @@ def test_a_route_keeps_what_it_is_told_to_and_nothing_else(tmp_path: Path) -> No
         None,
     ]
     assert snapshot.stored == StoreSpec(64 << 20, 1 << 20, None)
+
+
+@pytest.mark.parametrize(("rate", "burst"), [("1000/s", 100), ("30/m", 20)])
+def test_a_shared_rate_lets_callers_come_at_the_same_moment(
+    rate: str, burst: int, tmp_path: Path
+) -> None:
+    advise = f"advise: {{rate: {rate}, callers: [10.0.0.0/8]}}"
+    text = SHORTEST.replace("upstream: shop}", f"upstream: shop, {advise}}}")
+    shared = load(write(tmp_path, text), {}).limits["listener/front/shared"]
+    assert isinstance(shared, SharedRateSpec)
+    assert shared.burst == burst
