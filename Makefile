@@ -19,7 +19,7 @@ surge: .venv/.run ## send what `make run` started ten times what it can serve; A
 	@.venv/bin/planb surge $(ARGS)
 
 test: .venv/.dev browser ## all tests
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # In a folder without the sources: `import proxy` there is what is installed.
 test-compiled: .venv-compiled/.made ## the tests of what is compiled, on the compiled wheel
