@@ -1,9 +1,9 @@
 /* One pass over the head of a request, for the compiled wheel: see request_head.py.
 
    It takes only the plainest of heads and says where what matters in them is. Whatever else comes
-   gets None, and is read in Python, which stays the one truth: tests/wire/test_scan.py holds what
-   is taken here to what is read there. No kind of any name is known here either; they are asked
-   of Python, once each, and kept.
+   gets None, and is read in Python, which stays the one truth: tests/wire/test_scanned_head.py
+   holds what is taken here to what is read there. No kind of any name is known here either; they
+   are asked of Python, once each, and kept.
 
    Bytes are read between `at` and `limit` only, whatever is in them. Nothing here is called
    without the GIL, nor does anything but `kind_of` run Python. */

@@ -117,8 +117,9 @@ def forward_request_head(
     our own to add, without the last one's end.
     """
     authority = head.host
-    if not trusted and not whole and (ready := head.passed_on()) is not None:
-        return ready + _introduction(peer, scheme, authority, pseudonym) + b"\r\n\r\n"
+    if not (trusted or whole or without) and (ready := head.passed_on()) is not None:
+        ready += _introduction(peer, scheme, authority, pseudonym)
+        return b"%b\r\n%b\r\n\r\n" % (ready, extra) if extra else ready + b"\r\n\r\n"
     lines = [head.method + b" " + head.target + b" HTTP/1.1"]
     if head.version == (1, 0) and head.value(HOST) is None:
         authority = authority or host

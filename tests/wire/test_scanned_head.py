@@ -72,6 +72,9 @@ def everything(head: RequestHead) -> list[object]:
         head.value(HOST),
         head.values(FORWARDED_FOR),
         outbound_request_head(head, host=b"shop"),
+        outbound_request_head(head, host=b"shop", without=b"cookie", extra=b"Planb-Attempt: 1"),
+        sent_on(trusted=False, extra=b"Planb-Attempt: 1"),
+        sent_on(trusted=False, without=b"cookie", extra=b"Planb-Attempt: 1"),
         sent_on(trusted=False),
         sent_on(trusted=True),
         sent_on(trusted=False, whole=True),
@@ -86,7 +89,9 @@ def is_scanned(data: bytes, max_bytes: int = LIMIT) -> bool:
     strict = strictly(data, max_bytes)
     assert strict is not None
     # What is sent on comes first from the text alone, then with its lines read.
-    first = forward_request_head(found, host=b"shop", peer="192.0.2.1", trusted=False)
+    sent_on = functools.partial(forward_request_head, host=b"shop", peer="192.0.2.1", trusted=False)
+    first = sent_on(found)
+    assert sent_on(found, extra=b"A: b") == sent_on(strict[0], extra=b"A: b")
     assert found.size == strict[1]
     assert everything(found) == everything(strict[0])
     assert first == everything(strict[0])[-3]
