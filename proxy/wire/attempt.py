@@ -26,11 +26,14 @@ def is_sent_again_elsewhere(head: RequestHead) -> bool:
 def is_repeatable(head: RequestHead) -> bool:
     """Whether a request that may have been acted on may be sent again: its method is idempotent
     (RFC 9110 section 9.2.2), or the upstream tells repeats by a key
-    (draft-ietf-httpapi-idempotency-key-header).
+    (draft-ietf-httpapi-idempotency-key-header), which says something, and reaches it.
     """
     if head.upgrade is not None:
         return False
-    return head.method in _IDEMPOTENT or any(line.name.lower() == _KEY for line in head.lines)
+    if head.method in _IDEMPOTENT:
+        return True
+    keys = [line.value.strip(b'"') for line in head.lines if line.name.lower() == _KEY]
+    return any(keys) and _KEY not in head.connection_names
 
 
 def attempt_line(attempt: int) -> bytes:

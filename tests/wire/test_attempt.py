@@ -30,6 +30,18 @@ def test_others_may_not_unless_the_upstream_tells_repeats_by_a_key(method: str) 
     assert is_repeatable(request(method, 'idempotency-key: "8e03978e"'))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Idempotency-Key:",),
+        ('Idempotency-Key: ""',),
+        ("Idempotency-Key: 1", "Connection: idempotency-Key"),
+    ],
+)
+def test_a_key_that_tells_the_upstream_nothing_is_none(lines: tuple[str, ...]) -> None:
+    assert not is_repeatable(request("POST", *lines))
+
+
 def test_what_is_to_become_another_protocol_is_not_repeated() -> None:
     assert not is_repeatable(request("GET", "Upgrade: websocket", "Connection: Upgrade"))
 
