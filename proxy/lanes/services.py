@@ -95,6 +95,7 @@ class Upstreams:
         when the exchanges on them are over. `found` are the places of those that are `unresolved`,
         by name. Raises OSError for a `ca_file` that can't be used; nothing has changed then.
         """
+        specs = tuple(specs)
         new: dict[str, AnyUpstream] = {}
         adopting: list[tuple[BalancedUpstream, UpstreamSpec]] = []
         for spec in specs:
@@ -106,6 +107,7 @@ class Upstreams:
             else:
                 keeps = old is not None and _without_policy(old.spec) == _without_policy(spec)
             new[spec.name] = old if old is not None and keeps else self._made(spec, found)
+        for spec in specs:
             new[spec.name].limit_connections(None if spec.pool is None else spec.pool.concurrency)
         for name, upstream in self._by_name.items():
             if new.get(name) is not upstream:

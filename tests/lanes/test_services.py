@@ -53,13 +53,19 @@ async def test_an_unchanged_upstream_keeps_its_connections(
     assert {each.spec.port for each in upstreams} == {8000, 8002}
 
 
-async def test_an_unusable_ca_file_changes_nothing(upstreams: Upstreams) -> None:
+async def test_an_unusable_ca_file_changes_nothing(
+    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upstreams.swap([SHOP])
     shop = upstreams["shop"]
+    told: list[int | None] = []
+    monkeypatch.setattr(shop, "limit_connections", told.append)
     broken = replace(COUPONS, tls=TlsSpec(ca_file="/nowhere/ca.pem"))
-    with pytest.raises(OSError, match="No such file"):
-        upstreams.swap([replace(SHOP, port=8002), broken])
-    assert list(upstreams) == [shop]
+    for changed in (replace(SHOP, port=8002), replace(SHOP, pool=ConcurrencySpec("shop/pool", 3))):
+        with pytest.raises(OSError, match="No such file"):
+            upstreams.swap([changed, broken])
+        assert list(upstreams) == [shop]
+    assert not told
 
 
 def _several(*ports: int, tls: TlsSpec | None = None) -> UpstreamSpec:
