@@ -103,7 +103,10 @@ class ExpressExchange(ExpressEnding):
         self._upstream = upstream
         link = upstream.resting.take()
         if link is None:
-            self._connecting = self._downstream.loop.create_task(self._connect(upstream, last))
+            upstream.enter()
+            connecting = self._downstream.loop.create_task(self._connect(upstream, last))
+            connecting.add_done_callback(upstream.ended)
+            self._connecting = connecting
         else:
             self._carry(link, upstream)
 

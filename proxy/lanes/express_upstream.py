@@ -320,8 +320,14 @@ class UpstreamLink:
 
 
 async def connected(upstream: Upstream, wheel: DeadlineWheel) -> UpstreamLink:
-    """A new connection to `upstream`, ready to carry. Raises UpstreamError."""
-    connection = await upstream.connect()
+    """A new connection to `upstream`, ready to carry, for who has entered. Raises UpstreamError,
+    and it is left then; but who cancels this leaves it by itself (`Upstream.ended`).
+    """
+    try:
+        connection = await upstream.connect_entered()
+    except Exception:
+        upstream.done()
+        raise
     try:
         return UpstreamLink(upstream, connection, wheel)
     except Exception:

@@ -204,16 +204,32 @@ class Upstream:
         has been sent over it. Once something has, the request may have been processed, and is
         not sent again but by rules that say so (RFC 9110 section 9.2.2; `Engine.retry`).
         """
-        # Counted before there is one, so that a reload does not close the pool meanwhile.
-        self._users += 1
-        self._make_room()
+        self.enter()
         try:
-            connection = UpstreamConnection(self, await self._connect(), self._loop)
+            return await self.connect_entered()
         except BaseException:
             self.done()
             raise
+
+    def enter(self) -> None:
+        """An exchange is to have a connection: `connect_entered`, and `done` when that fails.
+
+        It counts before there is one, so that a reload does not close the pool meanwhile, and so
+        that whoever is next in the same turn of the event loop sees it.
+        """
+        self._users += 1
+        self._make_room()
+
+    async def connect_entered(self) -> UpstreamConnection:
+        """As `connect`, for one that is counted already."""
+        connection = UpstreamConnection(self, await self._connect(), self._loop)
         self.taken += 1
         return connection
+
+    def ended(self, connecting: "asyncio.Task[None]") -> None:
+        """What was to connect has ended; if it was cancelled, it may not even have begun."""
+        if connecting.cancelled():
+            self.done()
 
     def limit_connections(self, most: int | None) -> None:
         """So many connections may be open from now on, resting ones included; None: any number.

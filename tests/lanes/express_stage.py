@@ -146,15 +146,10 @@ class FakeUpstream(Upstream):
         self.made: list[FakeConnection] = []
         self.takes_nothing = False
 
-    async def connect(self) -> UpstreamConnection:
-        self._users += 1
+    async def connect_entered(self) -> UpstreamConnection:
         future = self._loop.create_future()
         self.asked.append(future)
-        try:
-            early = await future
-        except BaseException:
-            self.done()
-            raise
+        early = await future
         self.taken += 1
         self.connects += 1
         connection = FakeConnection(self, early)

@@ -349,3 +349,23 @@ async def test_an_upstream_that_closes_while_its_client_takes_the_rest_has_answe
         assert it.counters().forwarded == 1
         await all_leave(it)
         assert it.is_at_rest()
+
+
+async def test_who_needs_a_connection_counts_at_once(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        first, second = it.client(), it.client()
+        for count, client in enumerate((first, second), 1):
+            client.receive(GET)
+            # Whoever comes in the same turn of the event loop may choose another endpoint.
+            assert it.upstream.in_flight == count
+        # One has left before it began to connect; the pool does not close under the other.
+        first.abort()
+        first.lose()
+        it.upstream.retire()
+        upstream = await it.connect()
+        assert not it.upstream.asked
+        assert it.upstream.in_flight == 1
+        upstream.transport.receive(ok())
+        assert statuses(second.sent()) == [200]
+        await all_leave(it)
+        assert it.is_at_rest()
