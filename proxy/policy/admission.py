@@ -61,8 +61,17 @@ class Admission:
     ) -> Verdict:
         """Asks the concurrency limits, then charges all the limits, or none."""
         guard = verdict.guard
+        adaptive = guard.adaptive
         wanted: Sequence[Permit] = ()
         at_once = start <= now
+        # First of all: who is let in by it may take the last permits of the other limits.
+        if (
+            adaptive is not None
+            and at_once
+            and adaptive.reap(now)
+            and self._is_overtaken(verdict, adaptive, now)
+        ):
+            return verdict
         if guard.concurrencies:
             permits: list[Permit] = []
             for concurrency in guard.concurrencies:
@@ -74,13 +83,10 @@ class Admission:
                     at_once = False
                 permits.append((concurrency, key))
             wanted = permits
-        if (adaptive := guard.adaptive) is not None and at_once:
-            if adaptive.reap(now) and self._is_overtaken(verdict, adaptive, now):
-                return verdict
-            if not adaptive.has_room():
-                if not adaptive.patience(guard.priority, now):
-                    return self._turn_away(verdict, adaptive, now)
-                at_once = False
+        if adaptive is not None and at_once and not adaptive.has_room():
+            if not adaptive.patience(guard.priority, now):
+                return self._turn_away(verdict, adaptive, now)
+            at_once = False
         receipts = charge(guard.rates, keys, now)
         for pace, key in slots:
             pace.counters.admitted += 1
@@ -116,18 +122,19 @@ class Admission:
             verdict.give_back(now)
             self._refuse(verdict, _DEADLINE, now)
             return
+        adaptive = verdict.guard.adaptive
+        if adaptive is not None and adaptive is not offered and adaptive.reap(now):
+            self._admit_queue(adaptive, now)
         for permit in waiting.wanted:
             concurrency, key = permit
-            if permit != offered and not concurrency.limiter.has_room(key):
+            limiter = concurrency.limiter
+            # Who was let in just now may have taken what was offered.
+            if not (limiter.is_free(key) if permit == offered else limiter.has_room(key)):
                 self._queue(verdict, waiting, permit, now)
                 return
-        adaptive = verdict.guard.adaptive
-        if adaptive is not None and adaptive is not offered:
-            if adaptive.reap(now):
-                self._admit_queue(adaptive, now)
-            if not adaptive.has_room():
-                self._queue_for(adaptive, verdict, waiting, now)
-                return
+        if adaptive is not None and adaptive is not offered and not adaptive.has_room():
+            self._queue_for(adaptive, verdict, waiting, now)
+            return
         if not self._held_back(verdict, now):
             _forward(verdict, waiting.wanted, waiting.shadows, now)
 

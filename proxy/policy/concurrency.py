@@ -50,6 +50,10 @@ class ConcurrencyLimiter:
         """How many permits of `key` are out."""
         return self._in_flight.get(key, 0)
 
+    def is_free(self, key: bytes) -> bool:
+        """Whether a permit is, whoever may wait for it."""
+        return self._in_flight.get(key, 0) < self._most
+
     def has_room(self, key: bytes) -> bool:
         """Whether a newcomer may acquire: a permit is free and nobody waits for it."""
         return self._in_flight.get(key, 0) < self._most and key not in self._queues

@@ -277,6 +277,38 @@ def test_an_answer_has_the_waiters_take_the_places_that_came_back_before() -> No
     assert [each.state for each in waiters] == [State.FORWARD, State.FORWARD]
 
 
+def test_places_that_came_back_let_in_no_more_than_another_limit_has() -> None:
+    engine = Guarded(rules(concurrency("pool", 1, queue=9), least=2, most=2))
+    adaptive(engine).algorithm.latency = 0.05
+    for _ in range(2):
+        engine.ask(0.0, "/normal").settle(0.01, status=0)
+    waiter = engine.ask(0.02, "/normal")
+    newcomer = engine.ask(0.06, "/normal")
+    assert (waiter.state, newcomer.state) == (State.FORWARD, State.WAIT)
+    waiter.settle(0.07)
+    assert (newcomer.state, engine.concurrency("pool").in_flight) == (State.FORWARD, 1)
+
+
+def test_who_is_offered_a_permit_that_another_takes_meanwhile_waits_on() -> None:
+    engine = Guarded(rules(concurrency("pool", 1, queue=9), least=3, most=3))
+    adaptive(engine).algorithm.latency = 0.05
+    for left_at in (0.01, 0.02, 0.02):
+        engine.ask(left_at - 0.01, "/normal").settle(left_at, status=0)
+    waiter = engine.ask(0.03, "/normal")
+    first = engine.ask(0.03, "/critical")
+    # The first place that came back is for the important one, and with it the only permit.
+    offered = engine.ask(0.055, "/normal")
+    assert [each.state for each in (first, waiter, offered)] == [
+        State.FORWARD, State.WAIT, State.WAIT,
+    ]  # fmt: skip
+    # With its permit two more places are back.
+    first.settle(0.07, status=0)
+    assert (waiter.state, offered.state) == (State.FORWARD, State.WAIT)
+    assert engine.concurrency("pool").in_flight == 1
+    waiter.settle(0.08)
+    assert (offered.state, offered.woken) == (State.FORWARD, 2)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_the_shop_refuses_in_no_time_does_not_make_it_look_fast(
     engine: Guarded, status: int
