@@ -281,7 +281,9 @@ class Engine(Readmission):
         lookup = verdict.lookup
         if lookup is not None:
             counters.last_good += lookup.stands_in
-            self._end_flight(lookup, reason if forwarded else None)
+            # One caller's hurry says nothing to the others, who may wait for longer.
+            failed = forwarded and reason is not Reason.DEADLINE
+            self._end_flight(lookup, reason if failed else None)
 
     # ------------------------------------------------------------------ limits
 

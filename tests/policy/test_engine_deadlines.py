@@ -16,6 +16,7 @@ from proxy.policy.snapshot import (
 )
 from proxy.policy.verdict import Completion, State
 from tests.policy.guarded import Guarded, concurrency, pace, rate, snapshot
+from tests.policy.kept import answer, lookup
 
 
 def rules(*limits: LimitSpec, adaptive: AdaptiveSpec | None = None) -> Snapshot:
@@ -109,6 +110,22 @@ def test_who_follows_another_s_request_waits_no_longer_either() -> None:
     assert (call.state, call.reason) == (State.REFUSE, Reason.DEADLINE)
     call.settle(0.02)
     leader.settle(0.1)
+    assert len(it.engine.coalescing) == 0
+
+
+def test_who_follows_a_hurried_leader_asks_for_itself() -> None:
+    """Else one who never has time would have all others get nothing but old answers."""
+    plain = rules()
+    keep = KeepSpec(ttl=1.0, coalesce=True, last_good_for=60.0)
+    it = Guarded(replace(plain, routes=(replace(plain.routes[0], keep=keep),)))
+    answer(it, it.ask(0.0), 0.0)
+    leader, follower = it.ask(2.0, fields=within(b"20m")), it.ask(2.0)
+    lookup(leader).stands_in = True
+    late = Completion(200, 0.02, 0.0, Reason.DEADLINE, 0.02)
+    it.engine.settle(leader.verdict, late, 2.02)
+    follower.resume(2.02)
+    assert follower.state is State.FORWARD
+    follower.settle(2.1)
     assert len(it.engine.coalescing) == 0
 
 
