@@ -191,7 +191,10 @@ class Breaker(Gate):
         if state is PROBING:
             self._probe_ended(failed, slow, now)
         elif state is not OPEN:
-            self._in_a_row = self._in_a_row + 1 if failed else 0
+            if failed:
+                self._in_a_row += 1
+            elif outcome is not IGNORED:
+                self._in_a_row = 0
             window = self._window
             window.add(_ALL, now)
             if failed:

@@ -111,6 +111,14 @@ def test_a_client_that_leaves_says_nothing_unless_it_has_waited_for_too_long() -
     assert breaking.breaker.cause == "4 of 4 requests took 0.3 s or more"
 
 
+def test_a_client_that_leaves_a_slow_one_is_no_success_between_failures() -> None:
+    breaking = Breaking(slow=0.3, min_requests=100, consecutive_failures=3)
+    breaking.calls(0.0, FAILURE, FAILURE)
+    assert breaking.call(0.0, Outcome.IGNORED, 0.3)
+    breaking.calls(0.0, FAILURE)
+    assert breaking.breaker.cause == "3 requests in a row failed"
+
+
 # --------------------------------------------------------------------------- open
 
 
