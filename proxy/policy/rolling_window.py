@@ -33,8 +33,11 @@ class RollingWindow:
         return newest
 
     def take_back(self, kind: int, stamp: int, now: float) -> None:
-        """Counts an event no more that was added with `stamp`, unless it is forgotten."""
-        if stamp > self.advance(now) - BUCKETS:
+        """Counts an event no more that was added with `stamp`, unless it is forgotten. A stamp of
+        another window, whose buckets are of other lengths, hardly ever fits.
+        """
+        newest = self.advance(now)
+        if newest - BUCKETS < stamp <= newest:
             place = stamp % BUCKETS * self._kinds + kind
             if self._counts[place] > 0:
                 self._counts[place] -= 1

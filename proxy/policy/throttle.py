@@ -85,9 +85,7 @@ class Throttle(Gate):
         return (requests - spec.ratio * totals[_ACCEPTS]) / (requests + 1)
 
     def reconfigure(self, spec: ThrottleSpec) -> None:
-        """Goes on by `spec`; with another `window` it counts anew. What is in flight then may be
-        taken back from another bucket than it would have been in: never below nothing.
-        """
+        """Goes on by `spec`; with another `window` it counts anew, without what is in flight."""
         self.spec = self.goes_by = spec
         if spec.window != self._window.span:
             self._window = RollingWindow(spec.window, _KINDS)

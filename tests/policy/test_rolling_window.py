@@ -50,6 +50,14 @@ def test_what_is_forgotten_can_not_be_taken_back_again() -> None:
     assert window.totals == [1]
 
 
+def test_what_was_added_to_another_window_is_not_taken_back_from_this_one() -> None:
+    stamp = RollingWindow(1.0, 1).add(0, 1000.05)
+    window = RollingWindow(10.0, 1)
+    window.add(0, 1000.05)
+    window.take_back(0, stamp, 1000.05)
+    assert window.totals == [1]
+
+
 def test_all_can_be_forgotten_at_once() -> None:
     window = RollingWindow(10.0, 2)
     window.add(1, 3.0)
