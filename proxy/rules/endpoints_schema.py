@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import PlainValidator, WithJsonSchema
 
 from proxy.policy.endpoint_spec import MOST_ENDPOINTS
-from proxy.rules import addresses, units
+from proxy.rules import addresses
 from proxy.rules.problems import shown
 from proxy.rules.section import Section
 from proxy.rules.section import key as _key
-from proxy.rules.values import PositiveDuration, Ratio, Url, Whole
+from proxy.rules.values import PositiveDuration, PositiveRatio, Ratio, Url, Whole
 
 
 def _nameserver(value: object) -> tuple[str, int]:
@@ -25,23 +25,10 @@ def _nameserver(value: object) -> tuple[str, int]:
     return address.host, address.port
 
 
-def _some(value: object) -> float:
-    """A share that is not nothing."""
-    ratio = units.ratio(value)
-    if not ratio:
-        raise ValueError("must be above 0%")
-    return ratio
-
-
 Nameserver = Annotated[
     tuple[str, int],
     PlainValidator(_nameserver),
     WithJsonSchema({"type": "string", "examples": ["10.0.0.2:53", "[::1]:5353"]}),
-]
-PositiveRatio = Annotated[
-    float,
-    PlainValidator(_some),
-    WithJsonSchema({"type": "string", "pattern": units.PERCENT_PATTERN, "examples": ["50%"]}),
 ]
 
 
