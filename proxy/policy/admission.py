@@ -313,7 +313,8 @@ def _forward(
         for concurrency, key in permits:
             concurrency.counters.admitted += 1
             concurrency.limiter.acquire(key)
-        verdict.holds = permits
+        # Before another attempt it has let go of all but the shadows'.
+        verdict.holds = [*verdict.holds, *permits] if verdict.holds else permits
     if shadows:
         verdict.holds = [*permits, *ask_shadows(shadows, now)]
     guard = verdict.guard

@@ -1,13 +1,13 @@
 """Ends requests that got no answer, and lets some of them in once more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxy.policy.adaptive import AdaptiveLimiter
 from proxy.policy.admission import Admission, leave_gates
 from proxy.policy.outcome import of_silence
 from proxy.policy.reasons import Reason
 from proxy.policy.retrying import Failure
-from proxy.policy.verdict import WAIT, Completion, Verdict, Waiting
+from proxy.policy.verdict import WAIT, Completion, Permit, Verdict, Waiting
 
 
 class Readmission(Admission):
@@ -25,7 +25,8 @@ class Readmission(Admission):
     ) -> bool:
         """Whether what was forwarded, and failed, is to be sent once more; or if not, the failure
         is final. If so this attempt has ended, and `verdict` waits for the next (`wake` is as in
-        `decide`); then gates and the adaptive limit are asked anew, and no others.
+        `decide`), with no permit in hand; then gates, and all limits that permits are of, are asked
+        anew, and no others.
 
         To be called for each failed attempt while nothing of an answer has gone to the client.
         """
@@ -48,8 +49,12 @@ class Readmission(Admission):
             self._unanswered(verdict, adaptive, failed, now)
         verdict.guard.counters.in_flight -= 1
         verdict.decided_at = now - verdict.waited
-        verdict.waiting = Waiting((), (), now + pause, wake)
+        wanted = _let_go(verdict)
+        verdict.waiting = Waiting(wanted, (), now + pause, wake)
         verdict.state = WAIT
+        for concurrency, key in wanted:
+            if concurrency.limiter.waiting:
+                self._admit_waiters(concurrency.limiter, key, now)
         if adaptive is not None and adaptive.queue.waiting:
             self._admit_queue(adaptive, now)
         return True
@@ -83,3 +88,15 @@ class Readmission(Admission):
             adaptive.forsaken(silence, verdict.began_with, now)
         else:
             adaptive.release()
+
+
+def _let_go(verdict: Verdict) -> Sequence[Permit]:
+    """Releases the permits that others may wait for: the pause would take many times as many as
+    the requests do. What shadows hold says for how long a request takes, pauses and all.
+    """
+    enforced = verdict.guard.concurrencies
+    wanted = [held for held in verdict.holds if held[0] in enforced]
+    verdict.holds = [held for held in verdict.holds if held[0] not in enforced]
+    for concurrency, key in wanted:
+        concurrency.limiter.release(key)
+    return wanted

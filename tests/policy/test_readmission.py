@@ -91,13 +91,50 @@ def test_a_client_that_leaves_before_the_next_attempt_gives_everything_back() ->
     it = Guarded(rules(concurrency("few", 1), rate("tokens", 1e-9, burst=2)))
     call = it.ask(0.0)
     assert goes_again(it, call, 0.0)
-    assert it.concurrency("few").in_flight == 1, "it keeps its place"
+    assert it.concurrency("few").in_flight == 0, "others may have its place meanwhile"
     it.engine.settle(call.verdict, Completion(0, 0.2, 0.0), 0.1)
     assert it.concurrency("few").in_flight == 0
     assert it.rules.routes["all"].abandoned == 1
     # Its token is spent: it was sent.
     assert it.admits(0.2)
     assert not it.admits(0.2)
+
+
+def test_whoever_waits_has_its_place_during_the_pause() -> None:
+    """Else a pool of ten would be full of a dozen that wait for a second."""
+    it = Guarded(rules(concurrency("pool", 1, queue=1), concurrency("dry", 5, shadow=True)))
+    call, waiter = it.ask(0.0), it.ask(0.0)
+    assert (call.state, waiter.state) == (State.FORWARD, State.WAIT)
+    assert goes_again(it, call, 0.01)
+    assert (waiter.state, waiter.woken) == (State.FORWARD, 1)
+    assert it.counts("dry") == (2, 0, 0)
+    # Then it waits like all others, and is sent when there is room.
+    call.resume(0.05)
+    assert call.state is State.WAIT
+    waiter.settle(0.1)
+    assert (call.state, call.verdict.attempts) == (State.FORWARD, 2)
+    assert it.concurrency("pool").in_flight == it.concurrency("dry").in_flight == 1
+    assert it.counts("dry") == (2, 0, 0)
+    call.settle(0.2)
+    assert it.concurrency("pool").in_flight == it.concurrency("dry").in_flight == 0
+
+
+def test_who_finds_the_queue_full_or_waits_in_vain_fails_as_it_did() -> None:
+    for queue in (0, 1):
+        it = Guarded(rules(concurrency("pool", 1, queue=queue)))
+        call = it.ask(0.0)
+        assert goes_again(it, call, 0.0)
+        other = it.ask(0.01)
+        assert other.state is State.FORWARD
+        call.resume(0.05)
+        if queue:
+            call.resume(call.verdict.wait_until)
+        assert (call.state, call.reason) == (State.FAIL, None)
+        assert it.rules.retrying["shop"].held_back == 1
+        call.settle(2.0, 502)
+        other.settle(2.0)
+        limit = it.concurrency("pool")
+        assert (limit.in_flight, limit.waiting) == (0, 0)
 
 
 def test_the_adaptive_limit_is_asked_anew_and_has_its_permit_back_meanwhile() -> None:
