@@ -117,7 +117,12 @@ def _ejection(steps: tuple[Step, ...], upstream: dict[str, Value], urls: list[Va
     except ValueError:
         return
     if shortest > longest:
-        yield (*steps, "ejection", "time"), "is longer than max_time"
+        if get(ejection, "max_time") is None:
+            yield (*steps, "ejection", "time"), "is longer than max_time, which is 5m by default"
+        elif get(ejection, "time") is None:
+            yield (*steps, "ejection", "max_time"), "is shorter than time, which is 10s by default"
+        else:
+            yield (*steps, "ejection", "time"), "is longer than max_time"
     if len(urls) > 1 and ratio and not most_ejected(len(urls), ratio):
         key = (*steps, "ejection", "max_ejected")
         yield key, f"of {len(urls)} endpoints that is none; write 0% if it is meant"

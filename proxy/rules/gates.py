@@ -91,5 +91,9 @@ def _open_times(steps: tuple[Step, ...], breaker: Value) -> Found:
         except ValueError:
             return
     if times["open"] > times["longest_open"]:
-        key = "longest_open" if get(breaker, "longest_open") is not None else "open"
-        yield (*steps, key), "the first time (5s by default) is longer than the longest (1m)"
+        if get(breaker, "longest_open") is None:
+            yield (*steps, "open"), "is longer than longest_open, which is 1m by default"
+        elif get(breaker, "open") is None:
+            yield (*steps, "longest_open"), "is shorter than open, which is 5s by default"
+        else:
+            yield (*steps, "longest_open"), "is shorter than open"

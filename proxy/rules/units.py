@@ -117,7 +117,9 @@ def ratio(value: object) -> float:
     """A share of one: `1%` is 0.01."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(_wrong("a percentage", value, ("%",), "1% or 12.5%"))
+        raise ValueError(
+            _part_of_one(value) or _wrong("a percentage", value, ("%",), "1% or 12.5%")
+        )
     percent = float(match[1])
     if percent > 100:
         raise ValueError("must be at most 100%")
@@ -130,6 +132,15 @@ def positive_ratio(value: object) -> float:
     if not share:
         raise ValueError("must be above 0%")
     return share
+
+
+def _part_of_one(value: object) -> str:
+    """The message for 0.5, which is half to most other programs, and to us 0.5 of 100."""
+    number = "" if isinstance(value, bool | None) else str(value)
+    if not _NUMBER.fullmatch(number) or len(number) > 20 or not 0 < Fraction(number) <= 1:
+        return ""
+    percent = f"{float(100 * Fraction(number)):g}%"
+    return f"a percentage needs a unit: did you mean {percent} or {number}%?"
 
 
 def _wrong(what: str, value: object, units: tuple[str, ...], examples: str) -> str:

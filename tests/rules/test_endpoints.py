@@ -114,6 +114,14 @@ def test_what_is_written_is_what_is_meant(
         ),
         (
             "endpoints: [http://a], ejection: {time: 6m}",
+            ["upstreams.shop.ejection.time: is longer than max_time, which is 5m by default"],
+        ),
+        (
+            "endpoints: [http://a], ejection: {max_time: 9s}",
+            ["upstreams.shop.ejection.max_time: is shorter than time, which is 10s by default"],
+        ),
+        (
+            "endpoints: [http://a], ejection: {time: 9s, max_time: 8s}",
             ["upstreams.shop.ejection.time: is longer than max_time"],
         ),
         (

@@ -67,26 +67,24 @@ BAD: Table = {
         upstreams:
           shop: {url: "http://127.0.0.1:8000", breaker: {slow_ratio: 50%, open: 2m}}
           two: {url: "http://127.0.0.1:8000", breaker: {open: 3s, longest_open: 2s}, throttle: }
-        routes: [{name: a, breaker: }]
+        routes: [{name: a, match: {path: /a}, breaker: }, {name: b, breaker: {longest_open: 2s}}]
         """,
         [
             "4:62: upstreams.shop.breaker.slow_ratio: has no effect without slow",
             (
-                "4:73: upstreams.shop.breaker.open: the first time (5s by default) is longer than "
-                "the longest (1m)"
+                "4:73: upstreams.shop.breaker.open: is longer than longest_open, which is 1m by "
+                "default"
             ),
-            (
-                "5:73: upstreams.two.breaker.longest_open: the first time (5s by default) is "
-                "longer than the longest (1m)"
-            ),
+            "5:73: upstreams.two.breaker.longest_open: is shorter than open",
             (
                 "5:88: upstreams.two.throttle: holds nothing, so it is off: write {} for what "
                 "holds by default"
             ),
             (
-                "6:29: routes[0].breaker: holds nothing, so it is off: write {} for what holds by "
+                "6:48: routes[0].breaker: holds nothing, so it is off: write {} for what holds by "
                 "default"
             ),
+            "6:85: routes[1].breaker.longest_open: is shorter than open, which is 5s by default",
         ],
     ),
     "failures that nobody counts": (

@@ -49,7 +49,7 @@ BAD: Table = {
             "13:25: upstreams.shop.url: user names and passwords are not sent to upstreams",
             '14:15: logs.level: "warn" is not info, warning or error; did you mean "warning"?',
             '14:29: logs.access: "yes" is not true or false',
-            "14:50: logs.sample_refused: a percentage needs a unit: did you mean 1.0%?",
+            "14:50: logs.sample_refused: a percentage needs a unit: did you mean 100% or 1.0%?",
         ],
     ),
     "a misspelt key, and what is missing elsewhere": (

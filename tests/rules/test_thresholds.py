@@ -83,7 +83,10 @@ def test_values_are_in_the_unit_of_their_signal(tmp_path: Path) -> None:
         ),
         (
             "{signals: {cpu: {start: 0.7}}}",
-            "35: shedding.signals.cpu.start: a percentage needs a unit: did you mean 0.7%?",
+            (
+                "35: shedding.signals.cpu.start: a percentage needs a unit: did you mean 70% or "
+                "0.7%?"
+            ),
         ),
         (
             "{signals: {load: {start: 70%}}}",

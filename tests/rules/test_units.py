@@ -73,7 +73,9 @@ def test_a_number_with_its_unit_is_read(
         (units.size, 64, "a size needs a unit: did you mean 64KiB or 64MiB?"),
         (units.size, "64kb", '"64kb" is not a size such as 512B, 64KiB or 10MB'),
         (units.speed, "500B", '"500B" is not bytes per second such as 500B/s or 64KiB/s'),
-        (units.ratio, 0.5, "a percentage needs a unit: did you mean 0.5%?"),
+        (units.ratio, 0.5, "a percentage needs a unit: did you mean 50% or 0.5%?"),
+        (units.ratio, "1", "a percentage needs a unit: did you mean 100% or 1%?"),
+        (units.ratio, 20, "a percentage needs a unit: did you mean 20%?"),
         (units.ratio, "101%", "must be at most 100%"),
     ],
 )
