@@ -10,11 +10,15 @@ def test_retries_are_told_by_result_where_there_may_be_any() -> None:
         UpstreamReading("shop", "127.0.0.1:1", 0, 0, 0, {}, retries=of_shop),
         UpstreamReading("coupons", "127.0.0.1:2", 0, 0, 0, {}),
     ]
-    retries, left = retry_metrics(upstreams)
-    assert {
-        (each.name, each.labels["upstream"], each.labels["result"]): each.value
-        for each in retries.samples
-    } == {("planb_retries_total", "shop", result): count for result, count in RESULTS.items()}
+    retries, not_sent, left = retry_metrics(upstreams)
+    assert [(each.name, each.labels, each.value) for each in retries.samples] == [
+        ("planb_retries_total", {"upstream": "shop", "result": "answered"}, 5),
+        ("planb_retries_total", {"upstream": "shop", "result": "failed"}, 4),
+    ]
+    assert [(each.name, each.labels, each.value) for each in not_sent.samples] == [
+        ("planb_retries_not_sent_total", {"upstream": "shop", "reason": "held_back"}, 3),
+        ("planb_retries_not_sent_total", {"upstream": "shop", "reason": "over_budget"}, 2),
+    ]
     assert [(each.name, each.labels, each.value) for each in left.samples] == [
         ("planb_retry_budget_left", {"upstream": "shop"}, 1.5)
     ]

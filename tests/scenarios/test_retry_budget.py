@@ -33,6 +33,6 @@ async def test_at_total_failure_an_upstream_gets_a_fifth_more_and_no_more(tmp_pa
         assert 1.1 * requests <= load <= 1.2 * requests + SAVED
         metric = shop.planb.metric
         assert await metric("planb_retries_total", result="failed") == load - requests
-        assert await metric("planb_retries_total", result="over_budget") > 0
+        assert await metric("planb_retries_not_sent_total", reason="over_budget") > 0
         assert 0.0 <= await metric("planb_retry_budget_left") <= SAVED
         await shop.is_at_rest()
