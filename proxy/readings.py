@@ -271,6 +271,7 @@ def _endpoints(upstream: BalancedUpstream) -> tuple[EndpointReading, ...]:
                 standing.value,
                 health.until - now if standing is EJECTED else 0.0,
                 each.why,
+                health.in_a_row,
             )
         )
     return tuple(rows)

@@ -140,7 +140,7 @@ async def test_endpoints_are_shown_as_they_stand() -> None:
     out, well = shown.endpoints
     assert 0.0 < out.left <= 10.0
     assert replace(out, left=0.0) == EndpointReading(
-        *("10.0.0.1:80", 0, 1, 1, "ejected"), why="answered 500"
+        *("10.0.0.1:80", 0, 1, 1, "ejected"), why="answered 500", in_a_row=1
     )
     assert well == EndpointReading("10.0.0.2:80", 0, 0, 0)
 

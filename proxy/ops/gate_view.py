@@ -31,7 +31,8 @@ def throttle_words(row: ThrottleReading) -> str:
     """The same of a throttle."""
     if row.probability <= 0.0:
         return "all let through"
-    accepted = f"{row.accepts} of {row.requests} accepted lately"
+    # What it refused itself is among the requests: they are not what the upstream refused.
+    accepted = f"{row.requests} asked for lately, {row.accepts} accepted"
     return f"{1.0 - row.probability:.0%} let through ({accepted})"
 
 

@@ -60,7 +60,8 @@ class ListenerReading:
 class EndpointReading:
     """One of several endpoints of an upstream now. `standing` is serving, ejected or returning
     (see `EndpointHealth`), `left` the seconds that an ejected one is still out, `why` its last
-    failure before; `failures` and `ejections` are all that there were while it was one of them.
+    failure before; `failures` and `ejections` are all that there were while it was one of them,
+    `in_a_row` the failures since its last good answer.
     """
 
     address: str
@@ -70,6 +71,7 @@ class EndpointReading:
     standing: str = "serving"
     left: float = 0.0
     why: str = ""
+    in_a_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ class EndpointHealth:
         self._seen = 0
         self._failed = 0
 
+    @property
+    def in_a_row(self) -> int:
+        """Its failures since its last good answer, or since it was let return."""
+        return self._row
+
     def succeeded(self, spec: EjectionSpec, in_flight: int, now: float) -> bool:
         """It answered well; whether it serves like all others again with that. `in_flight` are
         its requests, this one's further course (a download, a tunnel) among them.

@@ -138,6 +138,7 @@ async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: 
         admin.stats.upstream_rows[1],
         endpoints=(
             EndpointReading("10.0.0.1:80", 3, 0, 0),
+            EndpointReading("10.0.0.4:80", 2, 9, 0, in_a_row=8),
             EndpointReading("10.0.0.2:80", 0, 7, 2, "ejected", 65.0, "answered 500"),
             EndpointReading("10.0.0.3:80", 1, 5, 1, "returning", 0.0, "no response in time"),
         ),
@@ -148,7 +149,7 @@ async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: 
         again["over_budget"] += 5000
         rows = "[...document.querySelectorAll('tr')].map(row => row.innerText)"
         await page.until(f"{rows}.some(row => /^→ shop\\s.*upstream_error$/.test(row))")
-        told = "sent again.s: .* over budget, budget for 2 more"
+        told = "not sent again.s: .* over budget, budget for 2 more"
         assert await page.evaluate(f"{rows}.some(row => /^→ shop\\s.*{told}/.test(row))")
         assert await page.evaluate(f"{rows}.some(row => /^→ coupons\\s.*\\s0$/.test(row))")
         shown = await page.evaluate("document.getElementById('main').innerText")
@@ -157,8 +158,9 @@ async def test_the_page_shows_what_fails_at_each_upstream(admin: Admin, client: 
         ["coupons", "10.0.0.3:80", "on trial, was out: no response in time", "1", "5", "1"],
         ["coupons", "10.0.0.2:80", "out for another 1 min: answered 500", "0", "7", "2"],
         ["coupons", "10.0.0.1:80", "serving", "3", "0", "0"],
+        ["coupons", "10.0.0.4:80", "serving, failures in a row: 8", "2", "9", "0"],
     ]
-    assert "Endpoints: 1 of 3 get no requests" in shown
+    assert "Endpoints: 1 of 4 get no requests" in shown
 
 
 async def test_the_status_tells_routes_and_rules(client: Client) -> None:
@@ -204,8 +206,19 @@ async def test_the_page_shows_what_is_held_back(admin: Admin, client: Client) ->
     assert "shop breaker closed: all let through 0" in rows
     told = "open, next probes in 2 s (5 of 9 failed)"
     assert f"mine to coupons breaker {told} 12 s 3" in rows
-    assert any("throttle 25% let through (10 of 100 accepted lately)" in row for row in rows)
+    assert any(
+        "throttle 25% let through (100 asked for lately, 10 accepted)" in row for row in rows
+    )
     assert (await json_of(client, "/-/status"))["breakers"][1]["state"] == "open"
+
+
+async def test_times_are_written_as_people_write_them(client: Client) -> None:
+    async with Chromium.start() as browser, browser.page() as page:
+        await page.open(str(client.make_url("/")))
+        shown = await page.evaluate(
+            "[0.00004, 0.0042, 0.00996, 0.0996, 0.123, 0.9996, 2].map(time)"
+        )
+    assert shown == ["40 µs", "4.2 ms", "10 ms", "100 ms", "123 ms", "1000 ms", "2.0 s"]
 
 
 async def test_the_page_needs_nothing_from_elsewhere_and_its_policy_fits(client: Client) -> None:

@@ -32,7 +32,7 @@ def test_a_breaker_is_put_into_words(reading: BreakerReading, words: str) -> Non
 def test_a_throttle_is_put_into_words() -> None:
     assert throttle_words(ThrottleReading("shop", "", 0.0, 9, 9)) == "all let through"
     reading = ThrottleReading("shop", "", 0.6, 1000, 200)
-    assert throttle_words(reading) == "40% let through (200 of 1000 accepted lately)"
+    assert throttle_words(reading) == "40% let through (1000 asked for lately, 200 accepted)"
 
 
 def test_whose_requests_are_meant_is_told() -> None:
