@@ -63,8 +63,8 @@ class Ejection(Section):
     )
     window: PositiveDuration = _key("How long requests are counted before all starts anew.", "10s")
     time: PositiveDuration = _key(
-        "For how long, the first time; twice as long the second time in a row, and so on. Then one "
-        "request at a time finds out whether it is well.",
+        "For how long, the first time; twice that the second time in a row, three times the third, "
+        "and so on. Then one request at a time finds out whether it is well.",
         "10s",
     )
     max_time: PositiveDuration = _key("The longest time.", "5m")
