@@ -140,20 +140,24 @@ def _run(file: Path) -> int:
 
 
 def _demo(file: Path) -> int:
-    from proxy.demo.run import SHOP_PORT, run  # noqa: PLC0415
+    from proxy.demo.run import COUPONS_PORT, SHOP_PORT, run  # noqa: PLC0415
     from proxy.rules.load import load  # noqa: PLC0415
     from proxy.rules.problems import RulesError  # noqa: PLC0415
 
+    urls = {"UPSTREAM": SHOP_PORT, "COUPONS": COUPONS_PORT}
+    environment = {name: f"http://127.0.0.1:{port}" for name, port in urls.items()}
     try:
-        rules = load(file, {**os.environ, "UPSTREAM": f"http://127.0.0.1:{SHOP_PORT}"})
+        rules = load(file, {**os.environ, **environment})
     except RulesError as error:
         _report(error)
         return 2
     listener, admin = rules.listeners[0], rules.admin
+    outbound = [(each.host, each.port) for each in rules.listeners if each.outbound]
     return run(
         file,
         proxy_address=(listener.host, listener.port),
         admin_address=(admin.host, admin.port),
+        to_coupons_address=outbound[0] if outbound else None,
     )
 
 

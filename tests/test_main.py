@@ -100,7 +100,14 @@ def test_the_demo_waits_where_the_rules_say_that_it_listens(
         return 0
 
     monkeypatch.setattr("proxy.demo.run.run", run)
-    file.write_text(GOOD.replace('front, bind: "127.0.0.1:0', 'front, bind: "127.0.0.1:18123'))
-    assert main(["demo", str(file)]) == 0
-    expected = {"proxy_address": ("127.0.0.1", 18123), "admin_address": ("127.0.0.1", 0)}
-    assert called == [(file, expected)]
+    front = GOOD.replace('front, bind: "127.0.0.1:0', 'front, bind: "127.0.0.1:18123')
+    to_coupons = '}, {name: c, bind: "127.0.0.1:18090", direction: outbound, upstream: shop}]'
+    for text, address in ((front, None), (front.replace("}]", to_coupons), ("127.0.0.1", 18090))):
+        file.write_text(text)
+        assert main(["demo", str(file)]) == 0
+        expected = {
+            "proxy_address": ("127.0.0.1", 18123),
+            "admin_address": ("127.0.0.1", 0),
+            "to_coupons_address": address,
+        }
+        assert called.pop() == (file, expected)

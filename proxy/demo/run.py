@@ -48,12 +48,15 @@ def run(
     coupons_port: int = COUPONS_PORT,
     proxy_address: Address,
     admin_address: Address,
+    to_coupons_address: Address | None = None,
     sidecar_command: Sequence[str] | None = None,
 ) -> int:
     """Run the demo until Ctrl-C, SIGTERM or the sidecar's end; the exit status, 0 or 1.
 
-    `proxy_address` and `admin_address` are where the sidecar will listen after `config`;
-    `sidecar_command` is what starts it if not `proxy run`. To be called in the main thread.
+    `proxy_address` and `admin_address` are where the sidecar will listen after `config`, and
+    `to_coupons_address` is where for the shop's calls of the coupon service; without it the shop
+    calls that itself. `sidecar_command` is what starts the sidecar if not `proxy run`. To be called
+    in the main thread.
     """
     sidecar_command = sidecar_command or [sys.executable, "-m", "proxy", "run", str(config)]
     shop_url, coupons_url = f"http://127.0.0.1:{shop_port}", f"http://127.0.0.1:{coupons_port}"
@@ -61,18 +64,20 @@ def run(
     with tempfile.TemporaryDirectory(prefix="planb-demo-") as folder, _Signals() as signals:
         # The shop's database outlives the shop: one that is killed comes back with its orders.
         shop_command = [*python, "proxy.demo.shop", f"--port={shop_port}"]
-        shop_command += [f"--coupons={coupons_url}", f"--database={folder}/shop.db"]
+        called = _url(to_coupons_address) if to_coupons_address else coupons_url
+        shop_command += [f"--coupons={called}", f"--database={folder}/shop.db"]
         coupons = Child(
             "the coupon service",
             [*python, "proxy.demo.coupons", f"--port={coupons_port}"],
             ("127.0.0.1", coupons_port),
         )
         shop = Child("the shop", shop_command, ("127.0.0.1", shop_port))
-        sidecar = Child(
-            "the sidecar", sidecar_command, proxy_address, environment={"UPSTREAM": shop_url}
-        )
+        environment = {"UPSTREAM": shop_url, "COUPONS": coupons_url}
+        sidecar = Child("the sidecar", sidecar_command, proxy_address, environment)
         listening = {child.name: child.address for child in (coupons, shop, sidecar)}
         listening["the sidecar's admin address"] = admin_address
+        if to_coupons_address:
+            listening["the sidecar's address for coupons"] = to_coupons_address
         status = 0
         with _ended([[sidecar], [shop, coupons]], signals):
             try:
@@ -81,7 +86,9 @@ def run(
                 for child in (coupons, shop, sidecar):
                     child.start()
                     child.wait_until_listening(signals)
-                print(_welcome(config, shop_url, proxy_address, admin_address), flush=True)
+                welcome = _welcome(config, shop_url, _url(proxy_address), _url(admin_address))
+                more = _BREAK_COUPONS.format(coupons_url) if to_coupons_address else ""
+                print(welcome + more, flush=True)
                 _watch(sidecar, (shop, coupons), signals)
             except EndRequestedError:
                 pass
@@ -270,13 +277,24 @@ def _check_free(name: str, address: Address) -> None:
             ) from error
 
 
-def _welcome(config: Path, shop_url: str, proxy: Address, admin: Address) -> str:
+def _url(address: Address) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _welcome(config: Path, shop: str, proxy: str, admin: str) -> str:
     return f"""
-  the shop, through Plan B   http://{proxy[0]}:{proxy[1]}      open this page
-  the shop, unprotected      {shop_url}
-  Plan B's admin address     http://{admin[0]}:{admin[1]}
+  the shop, through Plan B   {proxy}      open this page
+  the shop, unprotected      {shop}
+  Plan B's admin address     {admin}
 
   Flood it: `planb surge` (or `make surge`) in a second terminal sends ten times what it can serve.
   Meanwhile change {config} and see it take effect.
   Kill the shop, if you like: it comes back. Ctrl-C ends everything.
+"""
+
+
+_BREAK_COUPONS = """\
+  The shop calls a coupon service through Plan B. Break that, and see an item's page go on without:
+    curl -X POST {}/be/slow        or failing, refusing, well
 """
