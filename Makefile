@@ -3,7 +3,7 @@
 # `make surge` gives to `planb surge`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run surge test test-compiled lint wheel bench bench-overload browser bench-tools clean
+.PHONY: help run surge test test-compiled lint wheel bench bench-overload bench-dependency browser bench-tools clean
 
 PYTHON ?=
 ARGS ?=
@@ -41,6 +41,9 @@ bench: bench-tools .venv-compiled/.made ## beside nginx, HAProxy and Envoy, into
 bench-overload: bench-tools .venv-compiled/.made ## before a shop that gets too much, into tests/bench/OVERLOAD.md; about 25 minutes
 	$(call need,cc gcc clang,gcc)
 	@.venv/bin/python -m tests.bench.overload.compare
+
+bench-dependency: bench-tools ## a shop whose coupon service is sick, into tests/bench/DEPENDENCY.md; about 35 minutes
+	@.venv/bin/python -m tests.bench.dependency
 
 browser: ## install Chromium, which the tests of the pages need
 	$(call need,chromium chromium-browser google-chrome,chromium chromium-browser)

@@ -28,17 +28,16 @@ _OF_THE_DAY = (
     {"code": "SLIP15", "percent": 15, "text": "Sundays only."},
 )
 MOODS = ("well", "slow", "failing", "refusing")
-SLOW_TIME = 2.0
-"""Seconds per request when it is slow: longer than anybody waits."""
 RETRY_AFTER = 1
 """Seconds after which it says that it may be asked again when it refuses."""
 
 
 class Coupons:
-    """Answers requests for coupons, `service_time` seconds for each if it is well."""
+    """Answers requests for coupons, in `service_time` seconds if it is well, or in `slow_time`."""
 
-    def __init__(self, service_time: float) -> None:
+    def __init__(self, service_time: float, slow_time: float) -> None:
         self._service_time = service_time
+        self._slow_time = slow_time
         self._mood = "well"
         self._asked = 0
         self._lock = threading.Lock()
@@ -70,7 +69,7 @@ class Coupons:
                 later = ("Retry-After", str(RETRY_AFTER))
                 return Response.json(error, HTTPStatus.TOO_MANY_REQUESTS).adding(later)
             case mood:
-                time.sleep(SLOW_TIME if mood == "slow" else self._service_time)
+                time.sleep(self._slow_time if mood == "slow" else self._service_time)
         return Response.json(self._found(request))
 
     def _found(self, request: Request) -> object:
@@ -95,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("--port", type=int, default=8001, help="0 takes a free one")
     parser.add_argument("--threads", type=int, default=32)
     parser.add_argument("--service-time", type=float, default=0.005, help="seconds per request")
+    parser.add_argument("--slow-time", type=float, default=2.0, help="the same, when it is slow")
     options = parser.parse_args(arguments)
     end_on_signals()
-    coupons = Coupons(options.service_time)
+    coupons = Coupons(options.service_time, options.slow_time)
     address = (options.host, options.port)
     with serving("coupons", address, coupons.answer, options.threads) as server:
         server.listen()

@@ -29,7 +29,8 @@ listeners:
 upstreams:
   shop: {{url: "http://127.0.0.1:{shop}"}}
   coupons:
-    url: "http://127.0.0.1:{coupons}"
+    endpoints: ["http://127.0.0.1:{this}", "http://127.0.0.1:{that}"]
+    ejection: {{time: 200ms, max_time: 800ms}}
     timeouts: {{connect: 100ms, response: 150ms}}
     pool: {{connections: 4, pending: 4, pending_timeout: 50ms}}
     breaker:
@@ -41,6 +42,7 @@ upstreams:
       probes: 2
       recovery: 200ms
     throttle: {{window: 300ms, min_requests: 10}}
+    retry: {{}}
 routes:
   - name: coupons-of-today
     match: {{listeners: [to-coupons], path: /coupons}}
@@ -54,7 +56,7 @@ MOST_CALLS = 40
 
 
 class Coupons:
-    """The service; its port outlives it."""
+    """The service at one of its endpoints; the port outlives the process."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -90,12 +92,22 @@ class Coupons:
 
 
 class Sale:
-    """The shop behind its sidecar, and what it calls."""
+    """The shop behind its sidecar, and the service that it calls, at two endpoints."""
 
-    def __init__(self, planb: PlanB, coupons: Coupons, outbound: int) -> None:
+    def __init__(self, planb: PlanB, coupons: tuple[Coupons, Coupons], outbound: int) -> None:
         self.planb = planb
         self.coupons = coupons
         self._outbound = outbound
+
+    def be(self, mood: str) -> None:
+        for each in self.coupons:
+            each.be(mood)
+
+    def asked(self) -> int:
+        return sum(each.asked() for each in self.coupons)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        return await self.planb.metric(name, upstream="coupons", **labels)
 
     async def page(self) -> Response:
         return await fetch(
@@ -118,13 +130,17 @@ class Sale:
         assert row["upstream"] == "coupons"
         return dict(row)
 
+    async def failed(self) -> float:
+        return await self.planb.metric("planb_requests_total", verdict="failed")
+
     async def is_well(self) -> None:
         """Visitors come until all is as it was before, without a touch."""
         async with asyncio.timeout(20):
             while (
                 b" % off" not in (await self.page()).body
-                or await self.planb.metric("planb_breaker_state")
-                or await self.planb.metric("planb_throttle_probability")
+                or await self.metric("planb_breaker_state")
+                or await self.metric("planb_throttle_probability")
+                or await self.metric("planb_endpoint_ejected")
             ):
                 await asyncio.sleep(0.02)
 
@@ -133,14 +149,16 @@ class Sale:
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sale]:
     folder: Path = tmp_path_factory.mktemp("sale")
     (folder / "none.json").write_text('{"coupons": []}')
-    coupons, outbound = Coupons(), free_port()
-    coupons.start()
+    this, that, outbound = Coupons(), Coupons(), free_port()
+    this.start()
+    that.start()
     arguments = f"--coupons=http://127.0.0.1:{outbound}", "--service-time=0.005"
     with started("proxy.demo.shop", *arguments) as shop:
-        rules = RULES.format(outbound=outbound, shop=shop.port, coupons=coupons.port)
+        rules = RULES.format(outbound=outbound, shop=shop.port, this=this.port, that=that.port)
         async with PlanB(rules, folder) as planb:
-            yield Sale(planb, coupons, outbound)
-    coupons.kill()
+            yield Sale(planb, (this, that), outbound)
+    this.kill()
+    that.kill()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -149,59 +167,66 @@ async def sale(running: Sale) -> AsyncIterator[Sale]:
     try:
         yield running
     finally:
-        running.coupons.recover()
+        for each in running.coupons:
+            each.recover()
         await running.is_well()
 
 
-async def failed(sale: Sale) -> float:
-    return await sale.planb.metric("planb_requests_total", verdict="failed")
-
-
 async def test_pages_come_without_a_dead_service_which_is_hardly_called(sale: Sale) -> None:
-    before = await failed(sale)
-    sale.coupons.kill()
+    before, retries = await sale.failed(), await sale.metric("planb_retries_total")
+    for each in sale.coupons:
+        each.kill()
     await sale.pages_while(asyncio.sleep(0))
-    assert 0 < await failed(sale) - before <= MOST_CALLS
-    assert await sale.planb.metric("planb_breaker_state", upstream="coupons") > 0
+    assert 0 < await sale.failed() - before <= MOST_CALLS
+    assert await sale.metric("planb_retries_total") > retries
+    assert await sale.metric("planb_breaker_state") > 0
     assert "closed" not in str((await sale.status("breakers"))["words"])
     default = await sale.what_the_shop_gets()
     assert (default.status, default.body) == (200, b'{"coupons": []}')
 
 
 async def slow(sale: Sale) -> None:
-    sale.coupons.be("slow")
-
-
-async def failing(sale: Sale) -> None:
-    sale.coupons.be("failing")
+    sale.be("slow")
 
 
 async def flapping(sale: Sale) -> None:
     for _ in range(2):
-        sale.coupons.be("slow")
+        sale.be("slow")
         await asyncio.sleep(0.3)
-        sale.coupons.be("well")
+        sale.be("well")
         await asyncio.sleep(0.2)
 
 
-@pytest.mark.parametrize("trouble", [slow, failing, flapping])
+@pytest.mark.parametrize("trouble", [slow, flapping])
 async def test_pages_come_while_a_service_is_in_trouble_and_it_is_hardly_called(
     sale: Sale, trouble: Callable[[Sale], Awaitable[None]]
 ) -> None:
-    asked = sale.coupons.asked()
-    opened = await sale.planb.metric("planb_breaker_opened_total", upstream="coupons")
+    asked, opened = sale.asked(), await sale.metric("planb_breaker_opened_total")
     await sale.pages_while(trouble(sale))
-    assert await sale.planb.metric("planb_breaker_opened_total", upstream="coupons") > opened
-    assert sale.coupons.asked() - asked <= MOST_CALLS
+    assert await sale.metric("planb_breaker_opened_total") > opened
+    assert sale.asked() - asked <= MOST_CALLS
 
 
 async def test_pages_come_while_a_service_refuses_and_fewer_ask_it_in_vain(sale: Sale) -> None:
-    asked = sale.coupons.asked()
-    sale.coupons.be("refusing")
+    asked = sale.asked()
+    sale.be("refusing")
     await sale.pages_while(asyncio.sleep(0))
-    assert sale.coupons.asked() - asked <= MOST_CALLS
+    assert sale.asked() - asked <= MOST_CALLS
     async with asyncio.timeout(10):
         while "accepted lately" not in str((await sale.status("throttles"))["words"]):
             await sale.page()
-        while not await sale.planb.metric("planb_throttle_probability", upstream="coupons"):
+        while not await sale.metric("planb_throttle_probability"):
             await sale.page()
+
+
+async def test_pages_keep_their_coupons_while_one_endpoint_is_dead(sale: Sale) -> None:
+    dead, alive = sale.coupons
+    asked = alive.asked()
+    dead.kill()
+    await sale.pages_while(asyncio.sleep(0))
+    address = f"127.0.0.1:{dead.port}"
+    assert await sale.metric("planb_endpoint_ejections_total", endpoint=address) > 0
+    assert alive.asked() - asked > PAGES / 2
+    async with asyncio.timeout(10):
+        while b" % off" not in (await sale.page()).body:
+            pass
