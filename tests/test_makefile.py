@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Folder:
 def test_make_alone_lists_the_targets(folder: Folder) -> None:
     done = folder.make()
     assert done.returncode == 0
-    assert {"run", "surge", "test", "lint", "bench", "bench-overload"} <= {
+    assert {"run", "surge", "test", "lint", "bench", "bench-overload", "bench-dependency"} <= {
         line.split()[1] for line in done.stdout.splitlines()
     }
 

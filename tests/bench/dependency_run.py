@@ -27,7 +27,7 @@ BACK_WITHIN = 90.0
 _FLAP = 1.0
 _VISITOR_LEAVES = 5.0
 
-WELL, DEAD, HANGS, SLOW = "well", "dead", "hangs (2 s)", "slow (0.15 s)"
+WELL, DEAD, HANGS, SLOW = "well", "dead", "hangs (2 s)", "slow (75 ms), but in time"
 FLAPS, REFUSES = "flaps: hangs and is well, 1 s each", "refuses (429)"
 HALF_DEAD, HALF_HANGS = "half of it dead", "half of it hangs"
 STATES = [WELL, DEAD, HANGS, SLOW, FLAPS, REFUSES, HALF_DEAD, HALF_HANGS]
@@ -39,9 +39,9 @@ listeners:
 upstreams:
   coupons:
     endpoints: {endpoints}
-    timeouts: {{connect: 100ms, response: 250ms}}
+    timeouts: {{connect: 100ms, response: 100ms}}
     pool: {{connections: 8}}
-    breaker: {{consecutive_failures: 5, slow: 100ms}}
+    breaker: {{consecutive_failures: 5, slow: 50ms}}
     throttle: {{}}
     retry: {{}}
 routes:
@@ -87,6 +87,8 @@ class Endpoint:
         """At once: who asks it from now on is told by the system that nobody is there."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
+            while Path(f"/proc/{self._pid}").exists():  # noqa: ASYNC240 - no disk
+                await asyncio.sleep(0.01)
             self._pid = 0
             await self._process.aclose()
 
@@ -105,7 +107,7 @@ class Endpoint:
 async def run(state: str, who: str, seconds: float, directory: Path) -> Outcome:
     """Pages at RATE while the service falls sick, is so for `seconds`, and is well again."""
     async with contextlib.AsyncExitStack() as stack:
-        endpoints = [Endpoint(directory, 0.15 if state == SLOW else 2.0) for _ in range(2)]
+        endpoints = [Endpoint(directory, 0.075 if state == SLOW else 2.0) for _ in range(2)]
         for endpoint in endpoints:
             stack.push_async_callback(endpoint.kill)
             await endpoint.start()
