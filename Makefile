@@ -9,7 +9,7 @@ PYTHON ?=
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 run: .venv/.run ## the demo shop behind Plan B; UPSTREAM=http://host:port puts your own app there
 	@if [ -n "$$UPSTREAM" ]; then exec .venv/bin/planb run config/own-app.yaml; \

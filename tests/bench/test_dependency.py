@@ -6,7 +6,7 @@ from tests.bench.dependency_run import DEAD, DIRECT, HANGS, PLAN_B, WELL, Outcom
 
 
 def outcome(p99: float, back: float = math.nan) -> Outcome:
-    return Outcome(0.05, p99, 0.5, 0.25, back)
+    return Outcome(0.05, p99, 0.5, 0.25, back, 0.002)
 
 
 def test_the_report_names_the_states_in_which_the_goal_is_missed() -> None:
@@ -24,6 +24,7 @@ def test_the_report_names_the_states_in_which_the_goal_is_missed() -> None:
     assert "missed: hangs (2 s) (1.50)." in text
     assert "| dead | 50% | 50% | 0.25 | 0.25 | 4.2 |" in text
     assert "| hangs (2 s) | 50% | 50% | 0.25 | 0.25 | never |" in text
+    assert "left at most 2.0 ms late" in text
     met = {key: outcomes[key] for key in outcomes if key[0] != HANGS}
     assert "met in every state" in report(met, 3, 30)
 
