@@ -64,8 +64,8 @@ class PriorityQueue:
     for longer where answers are slow: `PATIENCE`). So as many may wait as are served in it. When
     more come, or one has waited for so long, the queue *stands*: those who have waited for more
     than `TARGET` are refused (`stale`), and then no more let in than are served in half of that.
-    All others are refused at once. Later its room grows back (`REGROWTH`), though refusals go on.
-    Each priority stands by itself, and counts only those ahead of it: a flood of unimportant
+    All others are refused at once. Later its room grows back (`REGROWTH`), unless it is full at
+    once. Each priority stands by itself, and counts only those ahead of it: a flood of unimportant
     requests leaves the important ones their burst, and one of these takes the place of the last of
     those (`surplus`).
 

@@ -10,7 +10,7 @@ from proxy.policy.rolling_window import RollingWindow
 from proxy.policy.snapshot import ThrottleSpec
 
 PROBE_EVERY: Final = 1.0
-"""Seconds without a request sent after which the next one is, whatever the ratio says."""
+"""Seconds without a request let through after which the next one is, whatever the ratio says."""
 
 _REQUESTS: Final = 0
 _ACCEPTS: Final = 1
@@ -32,29 +32,31 @@ class Throttle(Gate):
     client that left, is not counted as a request either.
     """
 
-    __slots__ = ("_jitter", "_last_sent", "_window", "goes_by")
+    __slots__ = ("_jitter", "_let_at", "_window", "goes_by")
 
     def __init__(self, spec: ThrottleSpec, jitter: Callable[[], float]) -> None:
         super().__init__(Reason.THROTTLE, spec)
         self.goes_by = spec
         self._jitter = jitter
         self._window = RollingWindow(spec.window, _KINDS)
-        self._last_sent = 0.0
+        self._let_at = 0.0
 
     def wait(self, now: float) -> float:
         """See `Gate`."""
         probability = self._probability(now)
         if probability <= 0.0:
             return 0.0
-        probe_in = self._last_sent + PROBE_EVERY - now
+        probe_in = self._let_at + PROBE_EVERY - now
         if probe_in <= 0.0 or self._jitter() >= probability:
+            # Whatever becomes of it: all that come before it is sent would be probes otherwise.
+            self._let_at = now
             return 0.0
         self._window.add(_REQUESTS, now)
         return probe_in
 
     def sent(self, now: float) -> int:
         """See `Gate`."""
-        self._last_sent = now
+        self._let_at = now
         self._window.add(_REQUESTS, now)
         return self._window.add(_ACCEPTS, now)
 

@@ -83,6 +83,12 @@ def test_what_is_long_past_is_forgotten_with_its_accepts(throttled: Throttled) -
     assert throttled.throttle.counts_at(31.0) == (6, 6)
 
 
+def test_of_those_that_come_before_a_probe_is_sent_one_is(throttled: Throttled) -> None:
+    for _ in range(10):
+        throttled.call(0.1, Outcome.FAILURE)
+    assert [throttled.throttle.wait(2.0) > 0.0 for _ in range(3)] == [False, True, True]
+
+
 def test_one_that_waited_for_its_turn_draws_no_second_lot(throttled: Throttled) -> None:
     for _ in range(10):
         throttled.call(0.1, Outcome.FAILURE)
