@@ -213,7 +213,7 @@ async def test_pages_come_while_a_service_refuses_and_fewer_ask_it_in_vain(sale:
     await sale.pages_while(asyncio.sleep(0))
     assert sale.asked() - asked <= MOST_CALLS
     async with asyncio.timeout(10):
-        while "accepted lately" not in str((await sale.status("throttles"))["words"]):
+        while "asked for lately" not in str((await sale.status("throttles"))["words"]):
             await sale.page()
         while not await sale.metric("planb_throttle_probability"):
             await sale.page()
