@@ -68,6 +68,28 @@ class Outcome(NamedTuple):
     """By how much requests left too late at most, but for one in a hundred: the machine's fault."""
 
 
+class Counts(NamedTuple):
+    """How many pages the shop has made."""
+
+    with_coupons: int
+    without_coupons: int
+
+    def since(self, before: "Counts") -> "Counts":
+        return Counts(
+            self.with_coupons - before.with_coupons, self.without_coupons - before.without_coupons
+        )
+
+
+class Shop(NamedTuple):
+    """Where it serves its page, and where its counts."""
+
+    port: int
+    counts_port: int
+
+    async def counts(self) -> Counts:
+        return Counts(**await _numbers(self.counts_port, "/"))
+
+
 class Endpoint:
     """The coupon service at one address."""
 
@@ -119,20 +141,21 @@ async def run(state: str, who: str, seconds: float, directory: Path) -> Outcome:
             rules = RULES.format(endpoints=urls)
             planb = PlanB(rules, directory, prefix=pinned(PROXY_CORE))
             urls = [(await stack.enter_async_context(planb)).url("to-coupons")]
-        port = free_port()
-        command = [sys.executable, "-m", "tests.bench.dependency_shop", f"--port={port}"]
-        shop = serving([*command, "--coupons", *urls], port, LOAD_CORE, directory / "shop")
-        await stack.enter_async_context(shop)
-        return await _measure(state, endpoints, port, seconds, asks_back=who == PLAN_B)
+        shop = Shop(free_port(), free_port())
+        command = [sys.executable, "-m", "tests.bench.dependency_shop", f"--port={shop.port}"]
+        command += [f"--counts-port={shop.counts_port}", "--coupons", *urls]
+        running = serving(command, shop.port, LOAD_CORE, directory / "shop")
+        await stack.enter_async_context(running)
+        return await _measure(state, endpoints, shop, seconds, asks_back=who == PLAN_B)
 
 
 async def _measure(
-    state: str, endpoints: list[Endpoint], port: int, seconds: float, *, asks_back: bool
+    state: str, endpoints: list[Endpoint], shop: Shop, seconds: float, *, asks_back: bool
 ) -> Outcome:
     generator = LoadGenerator(
         "127.0.0.1",
-        port,
-        [get("127.0.0.1", port, "/")],
+        shop.port,
+        [get("127.0.0.1", shop.port, "/")],
         rate=RATE,
         seconds=LEAD + seconds + BACK_WITHIN,
         connections=2048,
@@ -141,22 +164,21 @@ async def _measure(
     load = asyncio.create_task(generator.run())
     await asyncio.sleep(LEAD)
     asked = [await each.asked() for each in endpoints]
-    counts = await _numbers(port, "/counts")
+    before = await shop.counts()
     mark = generator.result.mark()
     async with _sick(state, endpoints):
         await asyncio.sleep(seconds)
         pages = generator.result.since(mark, seconds)
-        calls = [await each.asked() - before for each, before in zip(endpoints, asked, strict=True)]
-        now = await _numbers(port, "/counts")
-    had, had_not = (now[key] - counts[key] for key in ("with_coupons", "without_coupons"))
-    back = await _back(port) if asks_back and state != WELL else math.nan
+        calls = [await each.asked() - then for each, then in zip(endpoints, asked, strict=True)]
+        made = (await shop.counts()).since(before)
+    back = await _back(shop) if asks_back and state != WELL else math.nan
     generator.stop()
     generator.stop()
     await load
     return Outcome(
         pages.served_p50,
         p99(pages),
-        had / max(1, had + had_not),
+        made.with_coupons / max(1, made.with_coupons + made.without_coupons),
         sum(max(0, count) for count in calls) / max(1, pages.sent),
         back,
         quantile(sorted(generator.result.lateness), 0.99),
@@ -199,21 +221,21 @@ async def _flap(endpoints: list[Endpoint]) -> None:
             await asyncio.sleep(_FLAP)
 
 
-async def _back(port: int) -> float:
+async def _back(shop: Shop) -> float:
     """Seconds until half of the pages of a quarter of a second have coupons."""
     began = time.monotonic()
-    before = await _numbers(port, "/counts")
+    before = await shop.counts()
     while (passed := time.monotonic() - began) < BACK_WITHIN:
         await asyncio.sleep(0.25)
-        now = await _numbers(port, "/counts")
-        had, had_not = (now[key] - before[key] for key in ("with_coupons", "without_coupons"))
-        if had > had_not:
+        now = await shop.counts()
+        made = now.since(before)
+        if made.with_coupons > made.without_coupons:
             return passed
         before = now
     return math.inf
 
 
 async def _numbers(port: int, target: str) -> dict[str, int]:
-    answer = await fetch(port, request_head("GET", target), within=60)
+    answer = await fetch(port, request_head("GET", target))
     numbers: dict[str, int] = json.loads(answer.body)
     return numbers

@@ -1,8 +1,9 @@
 """The shop of the bench of a sick service: its one page takes a while, and then asks for coupons.
 
-python -m tests.bench.dependency_shop --port PORT --coupons URL [URL...]
+python -m tests.bench.dependency_shop --port PORT --counts-port PORT --coupons URL [URL...]
 
-`GET /counts` tells how many pages had coupons and how many had none.
+On its other port it tells how many pages had coupons and how many had none: in the queue before
+its pages that would take minutes.
 """
 
 import argparse
@@ -32,10 +33,12 @@ class Shop:
         self._counts = Counter[str](with_coupons=0, without_coupons=0)
         self._lock = threading.Lock()
 
-    def answer(self, request: Request) -> Response:
-        """One request's response."""
-        if request.path == "/counts":
-            return Response.json(self._counts)
+    def counts(self, _: Request) -> Response:
+        """How many pages it has made, of each kind."""
+        return Response.json(self._counts)
+
+    def page(self, _: Request) -> Response:
+        """Its page."""
         time.sleep(WORK)
         coupons = random.choice(self._clients).today()
         with self._lock:
@@ -47,12 +50,17 @@ def main() -> None:
     """The command: serves until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--counts-port", type=int, required=True)
     parser.add_argument("--coupons", nargs="+", required=True, metavar="URL")
     options = parser.parse_args()
     end_on_signals()
     shop = Shop(options.coupons)
-    with serving("shop", ("127.0.0.1", options.port), shop.answer, THREADS) as server:
-        server.listen()
+    with (
+        serving("counts", ("127.0.0.1", options.counts_port), shop.counts, 1) as counts,
+        serving("shop", ("127.0.0.1", options.port), shop.page, THREADS) as pages,
+    ):
+        counts.listen()
+        pages.listen()
         wait_for_end()
 
 
