@@ -67,7 +67,8 @@ def main() -> None:
         "--cases",
         nargs="+",
         metavar="PART",
-        help=f"those with a PART in their names: {', '.join(ALL)} (all)",
+        # A % is a place to fill in, for argparse.
+        help=f"those with a PART in their names: {', '.join(ALL)} (all)".replace("%", "%%"),
     )
     parser.add_argument(
         "--into",
