@@ -94,7 +94,8 @@ async def test_ten_thousand_requests_get_what_the_rate_promises(front: Front) ->
     assert result.statuses[429] == result.sent - admitted
     assert admitted == len(times)
     assert admitted <= most + 1
-    assert admitted == pytest.approx(promised, rel=0.01)
+    # On a busy machine there are moments without a request, for which nothing can be made up.
+    assert 0.95 * promised <= admitted <= 1.01 * promised
     # And in no window: what is allowed over it is what two processes' clocks may bunch in 50 ms.
     assert front.origin.excess(800) <= 200 + 800 * 0.05
 
