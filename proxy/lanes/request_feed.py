@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MOST_DISCARDED_BYTES = 16 << 20
 """Read and dropped of a refused upload, at most, so that its client gets to read the answer.
 
-More than the kernels hold of it on both sides (tcp_wmem and tcp_rmem let it be 10 MiB): a client
-that looks for an answer while it sends is sure to have found it by then.
+More than kernels hold of it on both sides (Linux' own tcp_wmem and tcp_rmem let it be 10 MiB): a
+client that looks for an answer while it sends has found it by then.
 """
 
 LONGEST_DISCARD = 2.0

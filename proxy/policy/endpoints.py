@@ -129,7 +129,7 @@ def _burden(endpoint: Endpoint) -> int:
     in_flight, health = endpoint.in_flight, endpoint.health
     if health.standing is SERVING:
         return in_flight
-    # What ends of the old ones makes no room for a second trial.
+    # Old ones that end before the trial make no room for a second; one that ends during it does.
     health.floor = min(health.floor, in_flight)
     return in_flight if in_flight <= health.floor else in_flight + _ON_TRIAL
 

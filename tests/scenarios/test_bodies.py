@@ -316,8 +316,8 @@ async def test_a_head_arrives_before_its_body(shop: Storefront) -> None:
 
 # --------------------------------------------------------------- flow control
 
-IN_THE_KERNEL = 16 << 20
-"""More than four socket buffers and Plan B's own can hold together."""
+IN_THE_KERNEL = 128 << 20
+"""More than four socket buffers (tcp_rmem lets one be 32 MiB on some systems) and Plan B's own."""
 
 
 class Endless:
