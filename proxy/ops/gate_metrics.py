@@ -27,7 +27,9 @@ def gate_families(stats: Stats) -> Iterator[Metric]:
         "planb_breaker_state", "Circuit breakers: 0 closed, 1 half-open, 2 open.", labels=_LABELS
     )
     share = GaugeMetricFamily(
-        "planb_breaker_share", "Share of requests that is let through.", labels=_LABELS
+        "planb_breaker_share",
+        "Share of requests that circuit breakers let through, beside probes.",
+        labels=_LABELS,
     )
     opened = CounterMetricFamily(
         "planb_breaker_opened", "How often circuit breakers have opened.", labels=_LABELS
@@ -38,7 +40,9 @@ def gate_families(stats: Stats) -> Iterator[Metric]:
         share.add_metric(labels, breaker.share)
         opened.add_metric(labels, breaker.opened)
     probability = GaugeMetricFamily(
-        "planb_throttle_probability", "With which a request is refused by chance.", labels=_LABELS
+        "planb_throttle_probability",
+        "Probability with which a request is refused before it is sent.",
+        labels=_LABELS,
     )
     for throttle in islice(stats.throttles(), MOST_ROWS):
         probability.add_metric((throttle.upstream, throttle.route), throttle.probability)

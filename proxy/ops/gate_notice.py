@@ -13,8 +13,8 @@ INTERVAL_SECONDS = 0.5
 
 
 class GateNotice:
-    """One line when a breaker opens, and one when it is closed: what it tries in between is told
-    on the status page.
+    """One line when a breaker opens, and one when it is closed, or gone: what it tries in between
+    is told on the status page.
     """
 
     def __init__(self, stats: Stats) -> None:
@@ -42,5 +42,6 @@ class GateNotice:
                 self._told.discard(name)
                 log.warning("the breaker of %s is closed again", name)
         self._opened = opened
-        # Those that new rules have taken away.
-        self._told &= opened.keys()
+        for name in sorted(self._told - opened.keys()):
+            self._told.discard(name)
+            log.warning("the breaker of %s is gone: the rules have none any more", name)

@@ -10,6 +10,7 @@ CLOSED = BreakerReading("coupons", "", "closed", 1.0)
 OPEN = BreakerReading("coupons", "", "open", 0.0, 1, "20 requests in a row failed")
 TOLD = "the breaker of coupons is open: 20 requests in a row failed"
 OVER = "the breaker of coupons is closed again"
+GONE = "the breaker of coupons is gone: the rules have none any more"
 
 
 def tell(*readings: list[BreakerReading]) -> None:
@@ -43,8 +44,8 @@ def test_breakers_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [TOLD, TOLD.replace("coupons", "orders to coupons")]
 
 
-def test_one_that_new_rules_took_away_is_another_when_it_comes_back(
+def test_that_new_rules_take_an_open_one_away_is_told_and_it_is_another_when_it_comes_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tell([OPEN], [], [CLOSED], [OPEN])
-    assert caplog.messages == [TOLD, TOLD]
+    tell([OPEN], [], [CLOSED], [], [CLOSED], [OPEN])
+    assert caplog.messages == [TOLD, GONE, TOLD]
