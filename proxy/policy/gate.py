@@ -11,8 +11,9 @@ class Gate(ABC):
     """What was learnt about a callee: one for each upstream, or for a route's requests to it.
 
     `reason` is why it refuses, `spec` what it goes by (each kind has it once more, by its own type,
-    as `goes_by`). `now` is in monotonic seconds, and does not fall. Every request that is `sent` has `ended` once, however it ends. One that `wait` lets
-    through need not be sent: another limit may refuse it, or its client leave while it queues.
+    as `goes_by`). `now` is in monotonic seconds, and does not fall. Every request that is `sent`
+    has `ended` once, however it ends. One that `wait` lets through need not be sent: another limit
+    may refuse it, or its client leave while it queues.
     """
 
     __slots__ = ("reason", "spec")
