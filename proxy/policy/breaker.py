@@ -78,6 +78,7 @@ class Breaker(Gate):
         "_probes",
         "_sequence",
         "_since",
+        "_slow_in_a_row",
         "_state",
         "_until",
         "_window",
@@ -97,6 +98,7 @@ class Breaker(Gate):
         self._until = 0.0
         self._window = RollingWindow(spec.window, _KINDS)
         self._in_a_row = 0
+        self._slow_in_a_row = 0
         # How many times it opened without having been well in between.
         self._in_vain = 0
         # The last stamp, and the first since it last opened.
@@ -195,6 +197,7 @@ class Breaker(Gate):
                 self._in_a_row += 1
             elif outcome is not IGNORED:
                 self._in_a_row = 0
+            self._slow_in_a_row = self._slow_in_a_row + 1 if slow else 0
             window = self._window
             window.add(_ALL, now)
             if failed:
@@ -208,8 +211,11 @@ class Breaker(Gate):
         """Opens if too much of what ended lately was bad."""
         spec, totals = self.goes_by, self._window.totals
         count, failed, slow = totals[_ALL], totals[_FAILED], totals[_SLOW]
-        if self._in_a_row >= spec.consecutive_failures:
-            self._open(f"{self._in_a_row} requests in a row failed", now)
+        in_a_row, slow_in_a_row = self._in_a_row, self._slow_in_a_row
+        if in_a_row >= spec.consecutive_failures:
+            self._open(f"{in_a_row} requests in a row failed", now)
+        elif spec.consecutive_slow is not None and slow_in_a_row >= spec.consecutive_slow:
+            self._open(f"{slow_in_a_row} requests in a row took {spec.slow:g} s or more", now)
         elif count >= spec.min_requests:
             if failed >= spec.error_ratio * count:
                 self._open(f"{failed} of {count} requests failed", now)
@@ -248,7 +254,7 @@ class Breaker(Gate):
         self._in_vain += 1
         self.cause = cause
         self.opened += 1
-        self._in_a_row = 0
+        self._in_a_row = self._slow_in_a_row = 0
         self._window.clear()
         self._probes.clear()
         self._first = self._sequence + 1

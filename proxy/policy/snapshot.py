@@ -118,9 +118,10 @@ class BreakerSpec(GateSpec):
 
     It opens when, of at least `min_requests` that ended in the last `window` seconds, `error_ratio`
     have failed, or `slow_ratio` have taken `slow` seconds or more (None: no matter how slow); or
-    when `consecutive_failures` have failed in a row. It stays so for `open` seconds, for twice as
-    long each time that this was in vain, up to `longest_open`. Then `probes` requests at a time
-    find out whether all is well, and over `recovery` seconds ever more are let through.
+    when `consecutive_failures` have failed in a row, or `consecutive_slow` were slow in a row
+    (None: no matter how many). It stays so for `open` seconds, for twice as long each time that
+    this was in vain, up to `longest_open`. Then `probes` requests at a time find out whether all is
+    well, and over `recovery` seconds ever more are let through.
     """
 
     window: float = 10.0
@@ -129,6 +130,7 @@ class BreakerSpec(GateSpec):
     slow: float | None = None
     slow_ratio: float = 0.6
     consecutive_failures: int = 20
+    consecutive_slow: int | None = None
     open: float = 5.0
     longest_open: float = 60.0
     probes: int = 5

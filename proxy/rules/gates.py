@@ -45,6 +45,7 @@ def _breaker(owner: str, written: Breaker) -> BreakerSpec:
         slow=written.slow,
         slow_ratio=written.slow_ratio,
         consecutive_failures=written.consecutive_failures,
+        consecutive_slow=written.consecutive_slow,
         open=written.open,
         longest_open=written.longest_open,
         probes=written.probes,
@@ -72,8 +73,9 @@ def gate_problems(data: Value) -> Found:
     )
     for steps, owner in owners:
         breaker = get(owner, "breaker")
-        if get(breaker, "slow_ratio") is not None and get(breaker, "slow") is None:
-            yield (*steps, "breaker", "slow_ratio"), "has no effect without slow"
+        for key in ("slow_ratio", "consecutive_slow"):
+            if get(breaker, key) is not None and get(breaker, "slow") is None:
+                yield (*steps, "breaker", key), "has no effect without slow"
         yield from _open_times((*steps, "breaker"), breaker)
         balanced = any(get(owner, key) is not None for key in ("endpoints", "resolve"))
         if get(owner, "failures") is not None and not gated and not balanced:

@@ -47,6 +47,13 @@ class Breaker(Section):
     consecutive_failures: Whole = _key(
         "It opens when so many failed in a row, however many there were.", 20, ge=1, le=10**6
     )
+    consecutive_slow: Whole | None = _key(
+        "It opens when so many were slow in a row; without it only the ratio counts, as a pause of "
+        "the upstream's, such as its garbage collector's, makes all slow that are under way.",
+        None,
+        ge=1,
+        le=10**6,
+    )
     open: PositiveDuration = _key(
         "For how long it stays open at first, and up to a quarter longer; for twice as long each "
         "time that this was in vain.",

@@ -41,7 +41,7 @@ upstreams:
     endpoints: {endpoints}
     timeouts: {{connect: 100ms, response: 100ms}}
     pool: {{connections: 8}}
-    breaker: {{consecutive_failures: 10, slow: 50ms}}
+    breaker: {{consecutive_failures: 10, slow: 50ms, consecutive_slow: 10}}
     throttle: {{}}
     retry: {{}}
 routes:

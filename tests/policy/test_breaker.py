@@ -90,6 +90,23 @@ def test_it_opens_when_too_many_are_slow() -> None:
     assert breaking.breaker.cause == "2 of 4 requests took 0.3 s or more"
 
 
+def test_so_many_slow_ones_in_a_row_open_it_if_they_are_to() -> None:
+    breaking = Breaking(slow=0.3, min_requests=1000, consecutive_slow=3)
+    for latency in (0.3, 5.0, 0.29, 0.3, 0.3):
+        assert breaking.call(0.0, SUCCESS, latency)
+    assert breaking.call(0.0, Outcome.DROPPED, 0.01)
+    assert breaking.state(0.0) is BreakerState.CLOSED
+    assert breaking.call(600.0, Outcome.IGNORED, 0.3)
+    assert breaking.breaker.cause == "3 requests in a row took 0.3 s or more"
+
+
+def test_a_quick_failure_ends_a_row_of_slow_ones() -> None:
+    breaking = Breaking(slow=0.3, min_requests=1000, consecutive_slow=2)
+    for outcome, latency in ((SUCCESS, 0.3), (FAILURE, 0.01), (SUCCESS, 0.3)):
+        assert breaking.call(0.0, outcome, latency)
+    assert breaking.state(0.0) is BreakerState.CLOSED
+
+
 def test_without_a_limit_nothing_is_slow(breaking: Breaking) -> None:
     for _ in range(20):
         assert breaking.call(0.0, SUCCESS, 3600.0)

@@ -21,6 +21,7 @@ specs = st.builds(
     slow=st.sampled_from([None, 0.5]),
     slow_ratio=st.sampled_from([0.3, 1.0]),
     consecutive_failures=st.integers(1, 5),
+    consecutive_slow=st.sampled_from([None, 1, 3]),
     open=st.sampled_from([0.1, 3.0]),
     longest_open=st.sampled_from([3.0, 8.0]),
     probes=st.integers(1, 3),

@@ -24,6 +24,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
               slow: 300ms
               slow_ratio: 70%
               consecutive_failures: 8
+              consecutive_slow: 9
               open: 2s
               longest_open: 20s
               probes: 3
@@ -35,7 +36,7 @@ def test_every_key_reaches_the_snapshot(tmp_path: Path) -> None:
     )
     orders, rest = snapshot.routes
     assert orders.breaker == BreakerSpec(
-        "orders/breaker", 20.0, 30, 0.4, 0.3, 0.7, 8, 2.0, 20.0, 3, 0.0
+        "orders/breaker", 20.0, 30, 0.4, 0.3, 0.7, 8, 9, 2.0, 20.0, 3, 0.0
     )
     assert orders.throttle == ThrottleSpec("orders/throttle", 1.5, 120.0, 40)
     assert orders.failures == FailureSpec(frozenset({429, 500, 502, 503, 504}), timeouts=False)
@@ -67,6 +68,7 @@ BAD: Table = {
         upstreams:
           shop: {url: "http://127.0.0.1:8000", breaker: {slow_ratio: 50%, open: 2m}}
           two: {url: "http://127.0.0.1:8000", breaker: {open: 3s, longest_open: 2s}, throttle: }
+          three: {url: "http://127.0.0.1:8000", breaker: {consecutive_slow: 3}}
         routes: [{name: a, match: {path: /a}, breaker: }, {name: b, breaker: {longest_open: 2s}}]
         """,
         [
@@ -80,11 +82,12 @@ BAD: Table = {
                 "5:88: upstreams.two.throttle: holds nothing, so it is off: write {} for what "
                 "holds by default"
             ),
+            "6:69: upstreams.three.breaker.consecutive_slow: has no effect without slow",
             (
-                "6:48: routes[0].breaker: holds nothing, so it is off: write {} for what holds by "
+                "7:48: routes[0].breaker: holds nothing, so it is off: write {} for what holds by "
                 "default"
             ),
-            "6:85: routes[1].breaker.longest_open: is shorter than open, which is 5s by default",
+            "7:85: routes[1].breaker.longest_open: is shorter than open, which is 5s by default",
         ],
     ),
     "failures that nobody counts": (

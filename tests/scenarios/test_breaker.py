@@ -23,6 +23,9 @@ routes:
     match: {path: "/coupons/**"}
     breaker: {consecutive_failures: 3, open: 1m}
     fallback: {page: none}
+  - name: slow
+    match: {path: "/slow/**"}
+    breaker: {slow: 20ms, consecutive_slow: 3, open: 1m}
   - name: left
     match: {path: "/left/**"}
     breaker: {consecutive_failures: 2, min_requests: 2, error_ratio: 1%}
@@ -53,6 +56,11 @@ async def shop(planb: Storefront) -> AsyncIterator[Storefront]:
 async def missing(peer: Peer, request: Request) -> None:
     await peer.read_body(request)
     await peer.send(response(404, "Not Found", b""))
+
+
+async def slowly(peer: Peer, _: Request) -> None:
+    await asyncio.sleep(0.03)
+    await peer.send(ok())
 
 
 async def stall(peer: Peer, _: Request) -> None:
@@ -97,6 +105,14 @@ async def test_a_dead_upstream_opens_the_breaker_and_its_return_closes_it(
         assert (await shop.fetch("GET", "/back/")).status == 200
     log = await shop.planb.wait_for_text(CLOSED)
     assert (log.count(OPEN), log.count(CLOSED)) == (1, 1)
+
+
+async def test_slow_answers_in_a_row_open_it_however_good_they_are(shop: Storefront) -> None:
+    origin = HttpOrigin({"/slow/": slowly}, port=shop.origin_port)
+    async with origin, shop.client() as client:
+        statuses = [(await client.get("/slow/")).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 503]
+    assert await requests(shop, "slow", "refused", "breaker_open") == 1
 
 
 async def test_who_asks_a_dead_service_gets_the_default_instead(shop: Storefront) -> None:
