@@ -25,7 +25,7 @@ class Heads:
         if reader is None:
             scanned = scanned_request_head(data, max_bytes)
             if scanned is not None:
-                self.rest = data[scanned.size :]
+                self.rest = data[len(scanned.text) :]
                 return scanned
             found = whole_request_head(data, max_bytes)
             if found is not None:

@@ -12,10 +12,13 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__ /* as on any x86-64 */
+#include <emmintrin.h>
+#endif
 
 /* As in field_line.py. */
-enum { ACCEPT = 1, ACCEPT_LANGUAGE = 2, HOST = 5, CONTENT_LENGTH = 6, FORWARDED = 8, STAYS = 12,
-       CONNECTION = 15 };
+enum { PLAIN = 0, ACCEPT = 1, ACCEPT_LANGUAGE = 2, HOST = 5, CONTENT_LENGTH = 6, FORWARDED = 8,
+       STAYS = 12, CONNECTION = 15 };
 
 enum { MOST_FIELDS = 100, LONGEST_NAME = 64, LONGEST_VALUE = 255, MOST_DIGITS = 18,
        PLACES = 256 };
@@ -47,24 +50,28 @@ static inline int is(PyObject *known, const char *start, Py_ssize_t size)
         && memcmp(PyBytes_AS_STRING(known), start, (size_t)size) == 0;
 }
 
-/* 64 bits, of which the upper ones depend on all of the bytes. */
-static uint64_t hash(const char *start, Py_ssize_t size)
+/* One of the PLACES, by the size, and the bytes at both ends and in the middle: what is alike there
+   shares a place, and is told apart by `is`. */
+static inline unsigned place_of(const char *start, Py_ssize_t size)
 {
-    uint64_t hash = (uint64_t)size, word;
-    for (; size >= 8; start += 8, size -= 8) {
-        memcpy(&word, start, 8);
-        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
-        hash ^= hash >> 29;
+    const uint64_t odd = 0x9E3779B97F4A7C15u;
+    uint64_t first = 0, middle = 0, last = 0;
+    if (size >= 8) {
+        memcpy(&first, start, 8);
+        memcpy(&middle, start + size / 2 - 4, 8);
+        memcpy(&last, start + size - 8, 8);
+    } else {
+        for (Py_ssize_t at = 0; at < size; at++)
+            first = first << 8 | (unsigned char)start[at];
     }
-    word = 0;
-    memcpy(&word, start, (size_t)size);
-    return (hash ^ word) * 0x9E3779B97F4A7C15u;
+    uint64_t hash = ((first ^ (uint64_t)size) * odd ^ middle) * odd;
+    return (unsigned)(((hash ^ hash >> 32 ^ last) * odd) >> 56);
 }
 
 /* The kind of a name, below 0 if it is none; -2 with an exception set. */
 static int kind(Scanner *self, const char *start, Py_ssize_t size)
 {
-    Name *known = self->names[hash(start, size) >> 56];
+    Name *known = self->names[place_of(start, size)];
     for (int each = 0; each < 2; each++) {
         if (is(known[each].name, start, size))
             return known[each].kind;
@@ -96,7 +103,7 @@ static PyObject *value(Scanner *self, Span span)
         return Py_NewRef(Py_None);
     if (span.size > LONGEST_VALUE)
         return PyBytes_FromStringAndSize(span.start, span.size);
-    PyObject **known = &self->values[hash(span.start, span.size) >> 56];
+    PyObject **known = &self->values[place_of(span.start, span.size)];
     if (!is(*known, span.start, span.size)) {
         PyObject *made = PyBytes_FromStringAndSize(span.start, span.size);
         if (made == NULL)
@@ -106,9 +113,35 @@ static PyObject *value(Scanner *self, Span span)
     return Py_NewRef(*known);
 }
 
-/* Where the run of bytes that may stand in a value ends. */
-static const char *text_end(const char *at, const char *limit)
+/* Where the first colon is, in what may be a name and more; NULL without one. */
+static inline const char *colon(const char *at, const char *limit)
 {
+#ifdef __SSE2__
+    if (limit - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(':')));
+        if (found)
+            return at + __builtin_ctz((unsigned)found);
+    }
+#endif
+    return memchr(at, ':', (size_t)Py_MIN(limit - at, LONGEST_NAME + 1));
+}
+
+/* Where the run of bytes that may stand in a value ends. */
+static inline const char *text_end(const char *at, const char *limit)
+{
+#ifdef __SSE2__
+    for (; limit - at >= 16; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+        /* Signed, so that bytes above DEL are below SP as well. */
+        __m128i below = _mm_cmplt_epi8(bytes, _mm_set1_epi8(' '));
+        __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+        __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F));
+        int others = _mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, below), del));
+        if (others)
+            return at + __builtin_ctz((unsigned)others);
+    }
+#else
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     for (uint64_t word; limit - at >= 8; at += 8) {
         memcpy(&word, at, 8);
@@ -116,6 +149,7 @@ static const char *text_end(const char *at, const char *limit)
         if (((word - 0x20 * ones) | (word + ones) | word) & high)
             break;
     }
+#endif
     while (at < limit && may[(unsigned char)*at] & 2)
         at++;
     return at;
@@ -211,7 +245,7 @@ static PyObject *scanner_read(PyObject *object, PyObject *const *args, Py_ssize_
     Py_ssize_t left_out = 0, left_out_end = 0;
     for (int fields = 0; limit - at >= 2 && !(at[0] == '\r' && at[1] == '\n'); fields++) {
         const char *name = at;
-        at = memchr(name, ':', (size_t)Py_MIN(limit - name, LONGEST_NAME + 1));
+        at = colon(name, limit);
         if (fields == MOST_FIELDS || at == NULL || limit - at < 2 || at[1] != ' ')
             Py_RETURN_NONE;
         int known = kind(self, name, at - name);
@@ -220,11 +254,14 @@ static PyObject *scanner_read(PyObject *object, PyObject *const *args, Py_ssize_
         Span text = {at + 2, 0};
         at = text_end(text.start, limit);
         text.size = at - text.start;
-        /* One space before the value and none around it: as it goes on. */
-        if (limit - at < 2 || at[0] != '\r' || at[1] != '\n' || text.size == 0
-            || text.start[0] == ' ' || text.start[0] == '\t' || at[-1] == ' ' || at[-1] == '\t')
+        /* One space before the value and none around it, nor HTAB: as it goes on. Without a value
+           it begins with the CR. */
+        if (limit - at < 2 || at[0] != '\r' || at[1] != '\n' || text.start[0] <= ' '
+            || at[-1] <= ' ')
             Py_RETURN_NONE;
         at += 2;
+        if (known == PLAIN)
+            continue;
         if (known == ACCEPT) {
             if (accept.start == NULL)
                 accept = text;
@@ -257,8 +294,10 @@ static PyObject *scanner_read(PyObject *object, PyObject *const *args, Py_ssize_
     if (limit - at < 2 || host.start == NULL)
         Py_RETURN_NONE;
 
+    Py_ssize_t size = at + 2 - data;
     PyObject *items[] = {
-        PyLong_FromSsize_t(at + 2 - data),
+        size == PyBytes_GET_SIZE(args[0]) ? Py_NewRef(args[0])
+                                          : PyBytes_FromStringAndSize(data, size),
         Py_NewRef(method),
         PyBytes_FromStringAndSize(target.start, target.size),
         value(self, path),

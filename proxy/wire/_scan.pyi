@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import final
 
 Plain = tuple[
-    int, bytes, bytes, bytes, bytes, bytes, bytes | None, bytes | None, int, int, int, int
+    bytes, bytes, bytes, bytes, bytes, bytes, bytes | None, bytes | None, int, int, int, int
 ]
-"""Where it ends; method, target, that one's path and query; host; the first `Accept` and
+"""Its text; method, target, that one's path and query; host; the first `Accept` and
 `Accept-Language`; the length, -1 without one; the connection's option, 1 for `keep-alive` and 2 for
 `close`, 0 without one; where the lines begin and end that do not go on from everybody: both 0
 without any, and -1 for the beginning if they are not together."""

@@ -19,14 +19,14 @@ _UNREAD: Final[list[FieldLine]] = []
 
 
 class ScannedHead(RequestHead):
-    """A plain head, kept as the text that it came as, of `size` bytes: its lines are made when they
-    are asked for, which refusing a request, or passing it on, does not do.
+    """A plain head, kept as the `text` that it came as: its lines are made when they are asked for,
+    which refusing a request, or passing it on, does not do.
     """
 
-    __slots__ = ("_left_out", "_left_out_end", "_parts", "_preferences", "_text", "size")
+    __slots__ = ("_left_out", "_left_out_end", "_parts", "_preferences", "text")
 
-    def __init__(self, data: bytes, plain: "Plain") -> None:
-        size, method, target, path, query, host, accept, language, length, option, start, end = (
+    def __init__(self, plain: "Plain") -> None:
+        text, method, target, path, query, host, accept, language, length, option, start, end = (
             plain
         )
         names = NO_NAMES
@@ -45,8 +45,7 @@ class ScannedHead(RequestHead):
             names,
             host,
         )
-        self.size = size
-        self._text = data[:size]
+        self.text = text
         self._parts = (path, query)
         self._preferences = (accept, language)
         self._left_out = start
@@ -56,7 +55,7 @@ class ScannedHead(RequestHead):
     def lines(self) -> list[FieldLine]:
         """See `RequestHead`."""
         if self._lines is _UNREAD:
-            self._lines = _lines(self._text)
+            self._lines = _lines(self.text)
         return self._lines
 
     def preferences(self) -> tuple[bytes | None, bytes | None]:
@@ -72,7 +71,7 @@ class ScannedHead(RequestHead):
         start = self._left_out
         if start < 0:
             return None
-        text = self._text
+        text = self.text
         if start == 0:
             return text[:-2]
         return text[:start] + text[self._left_out_end : -2]
@@ -108,4 +107,4 @@ def scanned_request_head(data: bytes, max_bytes: int) -> ScannedHead | None:
     if _scan is None:
         return None
     plain = _scan(data, max_bytes)
-    return None if plain is None else ScannedHead(data, plain)
+    return None if plain is None else ScannedHead(plain)
