@@ -30,7 +30,7 @@ nginx answers on a connection by default (keepalive_requests).
 """
 
 
-def as_request(head: RequestHead, client: str) -> Request:
+def as_request(head: RequestHead, client: bytes) -> Request:
     """What rules see of a request, whose client is counted as `client` (see `client_key`)."""
     raw_path, query = head.path_and_query()
     path, other_paths = read_path(raw_path)
@@ -51,7 +51,7 @@ def judge(
     engine: Engine,
     listener: ListenerSpec,
     head: RequestHead,
-    client: str,
+    client: bytes,
     address: str,
     now: float,
     wake: Callable[[], None],

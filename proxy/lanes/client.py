@@ -20,7 +20,7 @@ class Client:
         self.peer = peer
         self.trusted = False
         self.address = ""
-        self.key = ""
+        self.key = b""
         self._spec: ListenerSpec | None = None
 
     def read(self, spec: ListenerSpec, head: RequestHead) -> None:

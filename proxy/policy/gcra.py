@@ -60,7 +60,7 @@ class Gcra(Generic[S]):
         if self._clock is None:
             # Hot, so without a call: what `_excess` says where it matters, which is above zero.
             tat = self._live.get(key)
-            wait = (self._tats.get(key) if tat is None else tat) - now - self._tolerance
+            wait = (self._tats.shared(key) if tat is None else tat) - now - self._tolerance
             return wait if wait > self._slack else 0.0
         wait = self._excess(key, now)
         return 0.0 if wait <= self._slack else self._clock.real_seconds(wait, now)

@@ -51,8 +51,10 @@ class KeyTable:
     def get(self, key: bytes) -> float:
         """The TAT that binds `key`."""
         tat = self.live.get(key)
-        if tat is not None:
-            return tat
+        return self.shared(key) if tat is None else tat
+
+    def shared(self, key: bytes) -> float:
+        """The same, of a key that is not `live`."""
         if self._cells:
             return max(self._cells[hash(key) & OVERFLOW_CELLS - 1], self._dropped_at)
         return self._dropped_at

@@ -58,7 +58,7 @@ class KeySource:
         """
         kind = self.kind
         if kind is _CLIENT_ADDRESS:
-            return request.client_key()
+            return request.client
         if kind is _PATH:
             parameter = request.parameters.get(self.name)
             value = None if parameter is None else parameter.encode("utf-8", "surrogateescape")
@@ -71,7 +71,7 @@ class KeySource:
         else:
             value = request.query_parameter(self.raw_name)
         if value is None:
-            return request.client_key()
+            return request.client
         if len(value) > LONGEST_KEY_BYTES:
             return b"#" + blake2b(value, digest_size=16).digest()
         return b"=" + value

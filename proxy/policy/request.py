@@ -27,8 +27,8 @@ class Request:
 
     `method`, `host` (lower case, without port; empty when absent) and `path` (normalised, see
     `proxy.wire.target`; it starts with `/`) are text; `query` is the raw query without its `?`.
-    `client` is the key form of the client's address: the IPv4 address, or the /64 network of an
-    IPv6 address. `length` is the body's length in bytes, None when it is not known beforehand.
+    `client` is what its client is counted by (`proxy.wire.client.client_key`). `length` is the
+    body's length in bytes, None when it is not known beforehand.
     `other_paths` are those that the upstream may read instead of `path`
     (`proxy.wire.target.other_readings`), `target` is what it is sent. `parameters` is filled in by
     the routes that match; it may be shared with other requests and is never changed in place.
@@ -36,7 +36,6 @@ class Request:
     """
 
     __slots__ = (
-        "_client_key",
         "caller",
         "client",
         "fields",
@@ -57,7 +56,7 @@ class Request:
         path: str,
         query: bytes,
         fields: Fields,
-        client: str,
+        client: bytes,
         length: int | None = 0,
         *,
         other_paths: tuple[str, ...] = (),
@@ -74,13 +73,6 @@ class Request:
         self.target = target
         self.parameters: Mapping[str, str] = NO_PARAMETERS
         self.caller = b""
-        self._client_key = b""
-
-    def client_key(self) -> bytes:
-        """`client` as a key, made once: several limits count by it."""
-        if not self._client_key:
-            self._client_key = b"@" + self.client.encode()
-        return self._client_key
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the field `name` (lower case); None when absent or ambiguous: when values

@@ -56,13 +56,15 @@ def client_behind(peer: str, forwarded_for: list[bytes], trusted: Networks) -> s
     return plain_address(last)
 
 
-def client_key(address: str) -> str:
+def client_key(address: str) -> bytes:
     """What a client is counted by: its IPv4 address, or the /64 network of its IPv6 address.
 
     A /64 is the least that an IPv6 subscriber gets (RFC 6177), so one host has 2^64 addresses.
-    Anything else is returned as it is.
+    Anything else is taken as it is. Before it stands `@`, as before no other key of a limit.
     """
-    return _network(address) if ":" in address and len(address) <= LONGEST_ADDRESS else address
+    if ":" in address and len(address) <= LONGEST_ADDRESS:
+        address = _network(address)
+    return b"@" + address.encode()
 
 
 def plain_address(peer: str) -> str:

@@ -130,14 +130,14 @@ class _Visitor:
         self._pages = pages
         self._route = random.randrange(routes)
         self._item = random.randrange(pages)
-        self._client = f"192.0.2.{random.randrange(256)}"
+        self._client = b"192.0.2.%d" % random.randrange(256)
         self._cookie = b"theme=dark; sid=%032x; seen=3" % random.getrandbits(128)
 
     def request(self) -> Request:
         """A fresh one, as a lane would make it."""
         path = f"/r{self._route}/{self._item}/{random.randrange(self._pages)}"
         fields = (*BROWSER, (b"Cookie", self._cookie))
-        return Request("GET", "shop.test", path, b"", fields, f"{self._client}")
+        return Request("GET", "shop.test", path, b"", fields, b"@%b" % self._client)
 
 
 def _ask(engine: Engine, about: Request) -> None:

@@ -216,7 +216,7 @@ class Stage:
 
     def _use_up(self, path: str) -> None:
         now = time.monotonic()
-        request = Request("GET", "shop.test", path, b"", [], "")
+        request = Request("GET", "shop.test", path, b"", [], b"@")
         verdict = self.engine.decide("storefront", request, now, _never)
         self.engine.settle(verdict, Completion(200, 0.0, 0.0), now)
 

@@ -16,6 +16,7 @@ from proxy.policy.request import Request
 from proxy.policy.shared_rate import OTHERS
 from proxy.policy.snapshot import AdviceSpec, ListenerSpec
 from proxy.policy.verdict import Verdict
+from proxy.wire.client import client_key
 from proxy.wire.request_head import RequestHead, RequestHeadReader
 from proxy.wire.response_head import ResponseHeadReader
 from tests.lanes.express_stage import stage
@@ -39,7 +40,7 @@ def head_of(*lines: str) -> RequestHead:
 
 def noted(services: Services, address: str, *lines: str) -> Request:
     head = head_of(*lines)
-    request = as_request(head, address)
+    request = as_request(head, client_key(address))
     spec = services.listener("storefront")
     note_caller(services.engine, spec, request, head, address, time.monotonic())
     return request
@@ -79,7 +80,7 @@ async def test_who_is_believed_on_a_listener_that_shares_nothing_is_nobody(
     services: Services,
 ) -> None:
     head = head_of(CALLER)
-    request = as_request(head, "10.1.2.3")
+    request = as_request(head, b"@10.1.2.3")
     spec = listener(services, name="gone", callers=(ip_network("10.0.0.0/8"),))
     note_caller(services.engine, spec, request, head, "10.1.2.3", 0.0)
     assert request.caller == b""

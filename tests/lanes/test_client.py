@@ -24,7 +24,7 @@ def _head(*lines: str) -> RequestHead:
 FORWARDED = _head("X-Forwarded-For: 203.0.113.7")
 
 
-def _said(client: Client) -> tuple[bool, str, str]:
+def _said(client: Client) -> tuple[bool, str, bytes]:
     return client.trusted, client.address, client.key
 
 
@@ -58,17 +58,17 @@ def test_it_is_what_each_request_would_be_asked_anew(
 def test_a_trusted_peer_speaks_for_one_client_after_another() -> None:
     client = Client("10.1.2.3")
     client.read(BEHIND, FORWARDED)
-    assert _said(client) == (True, "203.0.113.7", "203.0.113.7")
+    assert _said(client) == (True, "203.0.113.7", b"@203.0.113.7")
     client.read(BEHIND, _head("X-Forwarded-For: 203.0.113.8"))
-    assert _said(client) == (True, "203.0.113.8", "203.0.113.8")
+    assert _said(client) == (True, "203.0.113.8", b"@203.0.113.8")
     client.read(BEHIND, _head())
-    assert _said(client) == (True, "10.1.2.3", "10.1.2.3")
+    assert _said(client) == (True, "10.1.2.3", b"@10.1.2.3")
 
 
 def test_who_is_no_longer_trusted_speaks_for_itself() -> None:
     client = Client("10.1.2.3")
     client.read(BEHIND, FORWARDED)
     client.read(OPEN, FORWARDED)
-    assert _said(client) == (False, "10.1.2.3", "10.1.2.3")
+    assert _said(client) == (False, "10.1.2.3", b"@10.1.2.3")
     client.read(BEHIND, FORWARDED)
-    assert _said(client) == (True, "203.0.113.7", "203.0.113.7")
+    assert _said(client) == (True, "203.0.113.7", b"@203.0.113.7")

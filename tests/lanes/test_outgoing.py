@@ -72,7 +72,7 @@ async def test_only_clients_of_inbound_listeners_are_told_of(
     upstream = services.upstreams["shop"].endpoint(0.0)
     for listener in (INBOUND, OUTBOUND):
         engine = shop().engine
-        verdict = engine.decide(FRONT, as_request(head, "203.0.113.9"), 0.0, lambda: None)
+        verdict = engine.decide(FRONT, as_request(head, b"@203.0.113.9"), 0.0, lambda: None)
         assert verdict.lookup is not None
         if not keeps:
             verdict.lookup = None
@@ -87,7 +87,7 @@ async def test_each_attempt_and_what_is_left_of_its_time_is_told_on_either(
     services: Services,
 ) -> None:
     head = request(b"/", b"shop", b"Grpc-Timeout: 900m")
-    verdict = shop().engine.decide(FRONT, as_request(head, "203.0.113.9"), 0.0, lambda: None)
+    verdict = shop().engine.decide(FRONT, as_request(head, b"@203.0.113.9"), 0.0, lambda: None)
     verdict.guard.deadline_header, verdict.deadline, verdict.attempts = b"grpc-timeout", 0.9, 2
     for listener in (INBOUND, OUTBOUND):
         data = head_to_send(

@@ -191,7 +191,7 @@ def test_what_is_gone_is_forgotten_everywhere(status: bytes) -> None:
     assert tap is not None
     tap.take(b"", 0.0, complete=True)
     assert it.lookup("/a").served is not None
-    asking = Request("GET", "shop.test", "/a", b"", (), "", target=b"/a")
+    asking = Request("GET", "shop.test", "/a", b"", (), b"@", target=b"/a")
     again = it.engine.rules.guards["front"][0].keeping
     assert again is not None
     found = again.lookup(asking)

@@ -102,7 +102,7 @@ def request(
     other_paths: tuple[str, ...] = (),
 ) -> Request:
     return Request(
-        *("GET", "shop.test", path, query, fields, client, length),
+        *("GET", "shop.test", path, query, fields, b"@" + client.encode(), length),
         other_paths=other_paths,
         target=path.encode() + (b"?" + query if query else b""),
     )

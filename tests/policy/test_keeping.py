@@ -20,7 +20,7 @@ def request(
 ) -> Request:
     path, _, query = target.partition(b"?")
     return Request(
-        *(method, "shop.test", path.decode(), query, (HOST, *fields), "192.0.2.1", length),
+        *(method, "shop.test", path.decode(), query, (HOST, *fields), b"@192.0.2.1", length),
         target=target,
     )
 

@@ -43,12 +43,6 @@ def test_fields_are_gone_through_when_one_is_asked_for_and_not_before() -> None:
     assert pairs.read == 2
 
 
-def test_a_client_s_key_is_made_once() -> None:
-    about = request(client="192.0.2.7")
-    assert about.client_key() == b"@192.0.2.7"
-    assert about.client_key() is about.client_key()
-
-
 @pytest.mark.parametrize(
     ("line", "value"),
     [

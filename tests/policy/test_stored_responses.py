@@ -9,7 +9,7 @@ KEY = b"key"
 
 
 def asking(*fields: tuple[bytes, bytes]) -> Request:
-    return Request("GET", "shop.test", "/", b"", fields, "")
+    return Request("GET", "shop.test", "/", b"", fields, b"@")
 
 
 def answer(*vary: bytes) -> StoredResponse:

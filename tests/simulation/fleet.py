@@ -59,7 +59,7 @@ class Callee:
     def ask(self, field: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Status and fields of the answer to a request with this `Planb-Caller`."""
         now = self._events.now
-        request = Request("GET", "shop.test", "/", b"", (), "192.0.2.1")
+        request = Request("GET", "shop.test", "/", b"", (), b"@192.0.2.1")
         shared = self.engine.rules.shared["inbound"]
         if field and (caller := read_caller(field)) is not None:
             request.caller = caller[0]
@@ -109,7 +109,7 @@ class Caller:
         self._come()
         now, draw = self._fleet.events.now, self._fleet.random
         self.count.wanted += 1
-        request = Request("GET", "callee.test", "/", b"", (), "192.0.2.1")
+        request = Request("GET", "callee.test", "/", b"", (), b"@192.0.2.1")
         verdict = self._engine.decide("outbound", request, now, _never)
         if verdict.state is not FORWARD:
             assert verdict.reason is Reason.ADVISED

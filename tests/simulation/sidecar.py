@@ -8,6 +8,7 @@ from proxy.policy.engine import Engine
 from proxy.policy.request import Request
 from proxy.policy.snapshot import Snapshot
 from proxy.policy.verdict import Completion, State
+from proxy.wire.client import client_key
 from tests.simulation.events import Events
 from tests.simulation.shop import Answer, Shop
 
@@ -60,7 +61,7 @@ class Exchange:
             self._forward()
             return
         self._engine = sidecar.engine
-        about = Request("GET", "shop.test", path, b"", (), client)
+        about = Request("GET", "shop.test", path, b"", (), client_key(client))
         self._verdict = self._engine.decide(LISTENER, about, self._events.now, self._woken)
         self._go_on()
 
