@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
+from time import localtime, strftime
 
 from proxy.ops.log_output import LogOutput
 from proxy.policy.log_spec import LogSpec
@@ -37,7 +38,7 @@ def rfc3339(seconds: float) -> str:
 
 def clock_time(seconds: float) -> str:
     """Unix `seconds` as local `12:00:00.123`: for a person who watches."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    return f"{strftime('%H:%M:%S', localtime(seconds))}.{int(seconds * 1000) % 1000:03}"
 
 
 def escaped(text: str) -> str:
