@@ -6,6 +6,7 @@ from typing import Final
 from proxy.lanes.advising import heed, note_caller, share_lines
 from proxy.lanes.full_upstream import Upstream
 from proxy.lanes.services import Entry, Services
+from proxy.policy.answers import Answer
 from proxy.policy.engine import Engine
 from proxy.policy.reasons import REQUEST_AT_FAULT, Reason
 from proxy.policy.request import Request
@@ -16,7 +17,7 @@ from proxy.wire.authority import host_name
 from proxy.wire.negotiation import choose_form
 from proxy.wire.outbound import upstream_asked_for
 from proxy.wire.prepared import PreparedAnswers
-from proxy.wire.request_head import RequestHead
+from proxy.wire.request_head import USUAL_METHODS, RequestHead
 from proxy.wire.response_head import ResponseHead
 from proxy.wire.target import read_path
 
@@ -30,12 +31,20 @@ nginx answers on a connection by default (keepalive_requests).
 """
 
 
+# A name that is not compiled, nor Final here, is looked up each time.
+_AT_FAULT: Final = REQUEST_AT_FAULT
+
+# The same text each time: it knows its hash, and is equal at once where routes are remembered.
+_METHODS: Final = {method: method.decode("ascii") for method in USUAL_METHODS}
+
+
 def as_request(head: RequestHead, client: bytes) -> Request:
     """What rules see of a request, whose client is counted as `client` (see `client_key`)."""
     raw_path, query = head.path_and_query()
     path, other_paths = read_path(raw_path)
+    method = _METHODS.get(head.method)
     return Request(
-        head.method.decode("ascii"),
+        head.method.decode("ascii") if method is None else method,
         host_name(head.host),
         path,
         query,
@@ -99,7 +108,7 @@ def may_go_on(
     Of a body that is not `complete` the rest must be sure to come, and little. `refusals` counts
     those of this connection without anything forwarded in between, this one included.
     """
-    if head is None or reason in REQUEST_AT_FAULT or refusals >= MOST_REFUSALS:
+    if head is None or reason in _AT_FAULT or refusals >= MOST_REFUSALS:
         return False
     if not head.keep_alive or head.version != (1, 1) or services.engine.draining:
         return False
@@ -111,21 +120,18 @@ def may_go_on(
 def own_answer(
     services: Services,
     verdict: Verdict,
-    reason: Reason,
+    answer: Answer,
     head: RequestHead | None,
     *,
     keep_alive: bool,
 ) -> bytes:
-    """The answer to `reason`, whole, in the form that the client likes best.
-
-    Its status is `verdict.guard.answers[reason].status`.
-    """
+    """`answer`, of those of `verdict.guard`, whole, in the form that the client likes best."""
     return rendered(
         services.engine,
         services.prepared,
         services.date(),
         verdict,
-        reason,
+        answer,
         head,
         keep_alive=keep_alive,
     )
@@ -136,13 +142,12 @@ def rendered(
     prepared: PreparedAnswers,
     date: bytes,
     verdict: Verdict,
-    reason: Reason,
+    answer: Answer,
     head: RequestHead | None,
     *,
     keep_alive: bool,
 ) -> bytes:
     """The same, for those who have no lanes; `date` is that of now."""
-    answer = verdict.guard.answers[reason]
     head_only = False
     if head is None:
         form = choose_form(answer, None, None)
@@ -152,7 +157,7 @@ def rendered(
         # A page that answers these may reload itself.
         safe = head_only or head.method == b"GET"
         form = choose_form(answer, accept, accept_language, safe=safe)
-    refused = verdict.reason is reason
+    refused = verdict.reason is answer.reason
     return prepared.render(
         answer,
         form,
@@ -187,7 +192,7 @@ def settle(
     if verdict.state is REFUSE:
         kind = "refused"
     services.engine.settle(verdict, completion, now)
-    if services.log.wants(kind, now):
+    if services.wants(kind, now):
         services.log.write(
             Entry(verdict, completion, head, client, upstream_wait, bytes_in, bytes_out, detail)
         )

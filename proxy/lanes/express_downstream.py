@@ -30,6 +30,9 @@ MOST_AT_ONCE: Final = 32
 """Requests in one piece that are answered before others have their turn: under half a
 millisecond's work."""
 
+# A name that is not compiled, nor Final, is looked up each time.
+_now: Final = monotonic
+
 logger = logging.getLogger(__name__)
 
 
@@ -246,7 +249,7 @@ class ExpressConnection:
 
     def _take_request(self, listener: ListenerSpec, head: RequestHead, rest: bytes) -> bool:
         """Decides about a request, of which `rest` follows; False when that is taken care of."""
-        now = monotonic()
+        now = _now()
         client = self.client
         client.read(listener, head)
         engine, address = self.services.engine, client.address
@@ -265,12 +268,7 @@ class ExpressConnection:
         return False
 
     def _refuse(
-        self,
-        listener: ListenerSpec,
-        verdict: Verdict,
-        head: RequestHead,
-        received_at: float,
-        left: int,
+        self, listener: ListenerSpec, verdict: Verdict, head: RequestHead, began: float, left: int
     ) -> bool:
         """Says so, in one write, and settles; True when the connection may be kept."""
         services, reason = self.services, verdict.reason
@@ -278,12 +276,13 @@ class ExpressConnection:
         keep_alive = may_go_on(services, reason, head, complete=not left, refusals=self.refusals)
         data, status = b"", 0
         try:
-            data = own_answer(services, verdict, reason, head, keep_alive=keep_alive)
-            status = verdict.guard.answers[reason].status
+            answer = verdict.guard.answers[reason]
+            data = own_answer(services, verdict, answer, head, keep_alive=keep_alive)
+            status = answer.status
             self.write(data)
         finally:
-            now = monotonic()
-            duration = now - received_at
+            now = _now()
+            duration = now - began
             completion = Completion(status, duration, duration)
             address = self.client.address
             settle(services, verdict, completion, head, address, now, bytes_out=len(data))

@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from time import time
 from types import MappingProxyType
 from typing import Protocol
 
@@ -157,6 +157,8 @@ class Services:
         self.engine = engine
         self.upstreams = upstreams
         self.log = log
+        # Asked about every request: found once.
+        self.wants = log.wants
         self.shelf: Shelf | None = None
         self.taps = Taps()
         self.connections = 0
@@ -194,11 +196,11 @@ class Services:
 
     def wall(self) -> float:
         """The Unix time."""
-        return time.time()
+        return time()
 
     def date(self) -> bytes:
         """The value of a `Date` field, made once a second."""
-        second = int(time.time())
+        second = int(time())
         if second != self._date_of:
             self._date_of, self._date = second, http_date(second)
         return self._date

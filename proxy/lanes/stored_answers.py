@@ -49,8 +49,9 @@ def in_place(
                 found, head, now=now, extra=extra, close=not keep_alive
             )
             return _reply(status, data, body)
-    data = own_answer(services, verdict, reason, head, keep_alive=keep_alive)
-    return verdict.guard.answers[reason].status, data, b""
+    answer = verdict.guard.answers[reason]
+    data = own_answer(services, verdict, answer, head, keep_alive=keep_alive)
+    return answer.status, data, b""
 
 
 def _served(verdict: Verdict, head: RequestHead | None, *, keep_alive: bool) -> Reply:

@@ -123,10 +123,11 @@ class Turn:
     def answer(self, reason: Reason) -> bytes:
         """The answer in the shop's place, as a whole message; its status is that of the request."""
         turns, verdict = self._turns, self.verdict
-        self.status = verdict.guard.answers[reason].status
+        answer = verdict.guard.answers[reason]
+        self.status = answer.status
         date = http_date(int(time.time()))
         return rendered(
-            turns.engine, turns.prepared, date, verdict, reason, self._head, keep_alive=True
+            turns.engine, turns.prepared, date, verdict, answer, self._head, keep_alive=True
         )
 
     def end(self, reason: Reason | None = None) -> None:

@@ -149,13 +149,15 @@ class Engine(Readmission):
             per = rate.per
             key = b"" if per is None else per.key(request)
             keys.append(key)
-            wait = rate.limiter.check(key, now)
+            limiter = rate.limiter
+            wait = limiter.check(key, now)
             if wait > 0.0:
                 rate.counters.refused += 1
-                if (share := rate.spread(now)) > spread:
+                spec = limiter.spec
+                if (share := rate.spread(spec.rate, now)) > spread:
                     spread = share
                 if wait > verdict.wait:
-                    verdict.reason, verdict.limit, verdict.wait = _RATE, rate.limiter.spec, wait
+                    verdict.reason, verdict.limit, verdict.wait = _RATE, spec, wait
         if guard.only_rates and verdict.reason is None:
             adaptive = guard.adaptive
             if adaptive is None:
@@ -301,7 +303,7 @@ class Engine(Readmission):
             slot = pacer.check(key, now)
             if (wait := pacer.retry_after(slot)) > 0.0:
                 pace.counters.refused += 1
-                spread = max(spread, pace.spread(now))
+                spread = max(spread, pace.spread(pacer.spec.rate, now))
                 if wait > verdict.wait:
                     verdict.reason, verdict.limit, verdict.wait = _PACE, pacer.spec, wait
             start = max(start, now + slot)

@@ -45,20 +45,19 @@ class LiveLimit(Generic[L]):
         per = self.per
         return b"" if per is None else per.key(request)
 
-    def spread(self, now: float) -> float:
-        """Seconds over which clients refused now should return, so as not to return together.
+    def spread(self, rate: float, now: float) -> float:
+        """Seconds over which clients refused now should return, so as not to return together;
+        `rate` is its spec's.
 
         Each one that a rate for all refuses takes the time of one request at that rate, behind
         those refused before it: a virtual queue. A client with a limit of its own has none.
         """
         if not self._spreads:
             return 0.0
-        spec = self.limiter.spec
-        assert not isinstance(spec, ConcurrencySpec)  # noqa: S101 - it would not spread
         begins = self._returning_until
         if begins < now:  # noqa: PLR1730 - `max` is a call
             begins = now
-        ends = begins + 1.0 / spec.rate
+        ends = begins + 1.0 / rate
         latest = now + LONGEST_SPREAD
         self._returning_until = ends if ends < latest else latest  # noqa: FURB136 - as above
         return begins - now

@@ -19,6 +19,9 @@ MOST_ANSWERS: Final = 1024
 MOST_BYTES: Final = 4 << 20
 """What is kept of one second. What comes on top is rendered each time."""
 
+# An `int` of 30 bits is one digit to Python.
+_KEY: Final = (1 << 30) - 1
+
 
 class _Prepared:
     """What was rendered, and all that it was made of but the date."""
@@ -94,7 +97,7 @@ class PreparedAnswers:
         if seconds < wait:
             seconds += 1
         others = (0 if retry_after is None else retry_after + 1) << 2 | close << 1 | head_only
-        key = id(form) * 8191 + id(limit) * 127 + (seconds << 20) + others
+        key = (id(form) * 8191 + id(limit) * 127 + (seconds << 20) + others) & _KEY
         known = self._answers.get(key)
         if (
             known is not None

@@ -49,7 +49,7 @@ _PARTS = (
 _VERSIONS = (b"HTTP/1.1\r\n", b"HTTP/1.0\r\n")
 _OTHER_VERSION = re.compile(rb"HTTP/[0-9]")
 
-_USUAL_METHODS: Final = frozenset(
+USUAL_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"}
 )
 
@@ -189,7 +189,7 @@ def _whole_head(data: bytes, end: int) -> tuple[RequestHead, int] | None:
     if len(pieces) > MAX_FIELDS or len(start) != 3 or start[2] != b"HTTP/1.1\r":
         return None
     method, target, _ = start
-    if method not in _USUAL_METHODS or not target.startswith(b"/"):
+    if method not in USUAL_METHODS or not target.startswith(b"/"):
         return None
     if target.translate(AS_PATH) != target:
         return None

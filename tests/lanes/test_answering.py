@@ -99,7 +99,8 @@ async def test_an_answer_is_in_the_form_that_was_asked_for(
     services: Services, head: RequestHead | None, form: bytes, length: int | None
 ) -> None:
     verdict = services.engine.reject("storefront", Reason.BAD_REQUEST, 0.0)
-    data = own_answer(services, verdict, Reason.BAD_REQUEST, head, keep_alive=False)
+    told = verdict.guard.answers[Reason.BAD_REQUEST]
+    data = own_answer(services, verdict, told, head, keep_alive=False)
     answer, _, body = data.partition(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Content-Type: " + form in answer

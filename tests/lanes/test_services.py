@@ -133,8 +133,8 @@ async def test_a_date_is_one_for_its_second(
 ) -> None:
     engine = Engine(Snapshot((), {}), 0.0, random.random)
     services = Services(engine, upstreams, NoLog())
-    monkeypatch.setattr(time, "time", lambda: 784111777.9)
+    monkeypatch.setattr("proxy.lanes.services.time", lambda: 784111777.9)
     assert services.date() == b"Sun, 06 Nov 1994 08:49:37 GMT"
     assert services.date() is services.date()
-    monkeypatch.setattr(time, "time", lambda: 784111778.0)
+    monkeypatch.setattr("proxy.lanes.services.time", lambda: 784111778.0)
     assert services.date() == b"Sun, 06 Nov 1994 08:49:38 GMT"
