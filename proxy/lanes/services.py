@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from time import time
 from types import MappingProxyType
@@ -150,15 +150,23 @@ class Services:
     """What every lane works with.
 
     `connections` are the clients' that are open, of all lanes; at most `most_connections` are let
-    in, which the composition root keeps up to date. `shelf` is None when there is none.
+    in, which the composition root keeps up to date. `shelf` is None when there is none. The Unix
+    time is what `wall` says.
     """
 
-    def __init__(self, engine: Engine, upstreams: Upstreams, log: ExchangeLog) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        upstreams: Upstreams,
+        log: ExchangeLog,
+        wall: Callable[[], float] = time,
+    ) -> None:
         self.engine = engine
         self.upstreams = upstreams
         self.log = log
         # Asked about every request: found once.
         self.wants = log.wants
+        self.wall = wall
         self.shelf: Shelf | None = None
         self.taps = Taps()
         self.connections = 0
@@ -194,13 +202,9 @@ class Services:
             self._none_left = asyncio.get_running_loop().create_future()
             await self._none_left
 
-    def wall(self) -> float:
-        """The Unix time."""
-        return time()
-
     def date(self) -> bytes:
         """The value of a `Date` field, made once a second."""
-        second = int(time())
+        second = int(self.wall())
         if second != self._date_of:
             self._date_of, self._date = second, http_date(second)
         return self._date

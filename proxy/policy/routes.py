@@ -193,10 +193,14 @@ class RouteTable:
 
         `host` is lower case without a port; `path` is normalised and starts with `/`.
         """
-        key = (method, host, path)
-        known = self._memo.get(key)
-        if known is not None:
-            return known
+        # Never taken apart here, so that the compiled wheel need not put it together again.
+        found = self._memo.get((method, host, path))
+        if found is None:
+            found = self._search(method, host, path)
+        return found
+
+    def _search(self, method: str, host: str, path: str) -> Found | None:
+        """What `find` has no memory of, and may have from now on."""
         # One segment more than any pattern has tells as much as all of them. The first is what
         # stands before the first `/`: nothing.
         segments = path.split("/", self._depth + 1)
@@ -217,7 +221,7 @@ class RouteTable:
             if len(path) + len(host) + len(method) <= LONGEST_IN_MEMO:
                 if len(self._memo) >= MEMO_ENTRIES:
                     self._memo.clear()
-                self._memo[key] = found
+                self._memo[method, host, path] = found
         return found
 
     def _walk(self, method: str, host: str, segments: list[str]) -> _Taker | None:

@@ -128,13 +128,10 @@ async def test_the_last_connection_s_end_is_told(upstreams: Upstreams) -> None:
     assert services.connections == 0
 
 
-async def test_a_date_is_one_for_its_second(
-    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = Engine(Snapshot((), {}), 0.0, random.random)
-    services = Services(engine, upstreams, NoLog())
-    monkeypatch.setattr("proxy.lanes.services.time", lambda: 784111777.9)
+async def test_a_date_is_one_for_its_second(upstreams: Upstreams) -> None:
+    engine, now = Engine(Snapshot((), {}), 0.0, random.random), 784111777.9
+    services = Services(engine, upstreams, NoLog(), lambda: now)
     assert services.date() == b"Sun, 06 Nov 1994 08:49:37 GMT"
     assert services.date() is services.date()
-    monkeypatch.setattr("proxy.lanes.services.time", lambda: 784111778.0)
+    now = 784111778.0
     assert services.date() == b"Sun, 06 Nov 1994 08:49:38 GMT"
