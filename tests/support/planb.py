@@ -61,7 +61,8 @@ class PlanB:
     ) -> None:
         self.file = directory / "planb.yaml"
         self.errors_expected = errors_expected
-        self._log = directory / "planb.log"
+        # Beside the folder, not in it: Plan B watches that for changes of its rules.
+        self._log = directory.with_name(f"{directory.name}.log")
         self._environment = environment or {}
         self._command = [*prefix, *command, "run", str(self.file), *arguments]
         self._code_was_asked = False
