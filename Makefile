@@ -94,13 +94,15 @@ clean: ## remove everything that make made
 
 # By way of the sdist, as `build` does: compiled here, the modules would lie beside their sources,
 # and be imported in their place ever after.
-# mypyc exports every function of its own; hidden, they call each other directly, and inline.
+# mypyc exports every function of its own; hidden, they call each other directly, and inline. Newer
+# setuptools put CFLAGS in the place of Python's own, -DNDEBUG and -fwrapv among them: so both.
 dist/.compiled: .venv/.build pyproject.toml compile_scan.py README.md \
     $(wildcard proxy/*.py proxy/*/*.py proxy/*/*.c proxy/*/*.html proxy/*/pages/*)
 	$(call need,cc gcc clang,gcc)
 	@echo "Compiling: a minute" >&2
 	@rm -f dist/planb-*
-	@CFLAGS="-fvisibility=hidden -fno-plt $$CFLAGS" HATCH_BUILD_HOOKS_ENABLE=1 \
+	@CFLAGS="$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_config_var("CFLAGS"))') \
+	    -fvisibility=hidden -fno-plt $$CFLAGS" HATCH_BUILD_HOOKS_ENABLE=1 \
 	    .venv/bin/python -m build --quiet --outdir dist || { \
 	    echo "The wheel could not be built; the reason stands above. For Python.h: sudo apt install python3-dev" >&2; exit 1; }
 	@touch $@

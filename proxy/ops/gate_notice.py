@@ -1,4 +1,4 @@
-"""Tells in the log that a circuit breaker has opened, and that it is closed again."""
+"""Tells in the log that a circuit breaker has opened, and that it is closed again, or gone."""
 
 import asyncio
 import logging

@@ -271,10 +271,13 @@ class Breaker(Gate):
         self._until = until
 
     def reconfigure(self, spec: BreakerSpec, now: float) -> None:
-        """Goes on by `spec` from the state that it is in; with another `window` it counts anew."""
-        self.spec = self.goes_by = spec
-        if spec.window != self._window.span:
+        """Goes on by `spec` from the state that it is in; with another `window`, or where something
+        else is `slow`, it counts anew.
+        """
+        if spec.window != self._window.span or spec.slow != self.goes_by.slow:
             self._window = RollingWindow(spec.window, _KINDS)
+            self._slow_in_a_row = 0
+        self.spec = self.goes_by = spec
         if self._state is OPEN:
             self._until = min(self._until, now + (1.0 + JITTER) * spec.longest_open)
         elif self._state is RECOVERING:

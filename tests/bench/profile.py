@@ -92,10 +92,10 @@ def main() -> None:
     if (os.cpu_count() or 1) > LOAD_CORE:
         os.sched_setaffinity(0, {LOAD_CORE})
     who = FULL_LANE if options.full_lane else PLANB
-    with tempfile.TemporaryDirectory() as directory:
-        stacks = asyncio.run(
-            record(found[0], who, options.seconds, options.native, Path(directory))
-        )
+    with tempfile.TemporaryDirectory() as outer:
+        directory = Path(outer) / "planb"
+        directory.mkdir()
+        stacks = asyncio.run(record(found[0], who, options.seconds, options.native, directory))
     if options.stacks is not None:
         options.stacks.write_text(stacks)
     print(hottest(stacks))

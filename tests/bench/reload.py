@@ -67,8 +67,10 @@ def main() -> None:
     if (os.cpu_count() or 1) > LOAD_CORE:
         os.sched_setaffinity(0, {LOAD_CORE})
     sizes = (options.rate, options.seconds, options.routes, options.reloads)
-    with tempfile.TemporaryDirectory() as directory:
-        report = asyncio.run(measure(Path(directory), *sizes))
+    with tempfile.TemporaryDirectory() as outer:
+        directory = Path(outer) / "planb"
+        directory.mkdir()
+        report = asyncio.run(measure(directory, *sizes))
     print(f"\n{report}")
     keep("Reloading under load", report)
 

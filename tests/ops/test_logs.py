@@ -3,13 +3,14 @@ import logging
 import os
 import pty
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from proxy.ops.log_output import LogOutput
-from proxy.ops.logs import configure, escaped, rfc3339
+from proxy.ops.logs import clock_time, configure, escaped, rfc3339
 from proxy.policy.log_spec import LogSpec
 
 
@@ -31,6 +32,19 @@ def lines_of(log_file: Path, spec: LogSpec, write: Callable[[logging.Logger], No
         write(logging.getLogger("planb.test"))
         output.close()
     return log_file.read_text().split("\n")[:-1]
+
+
+def test_a_person_reads_the_local_time_to_the_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "XXX-3")
+    time.tzset()
+    try:
+        assert clock_time(1.0625) == "03:00:01.062"
+        assert clock_time(86399.9999) == "02:59:59.999"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_json_is_one_object_a_line(log_file: Path) -> None:

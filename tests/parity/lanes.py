@@ -65,10 +65,10 @@ TURNS_TO_READ = 3
 """Turns of the event loop after which what was written to a loopback socket has been read: the
 kernel hands it over at once. If ever it has not, two pieces are read as one, on either lane."""
 
-LONGEST_PAUSE = 0.02
+LONGEST_PAUSE = 0.2
 """Seconds without an event after which those that were expected will not come."""
 
-QUIET = 0.01
+QUIET = 0.02
 """Seconds without an event after which there will be none, unless something is under way."""
 
 LONGEST_WORK = 0.25
@@ -185,10 +185,9 @@ class Lane:
 
     # ------------------------------------------------------------------ a case
 
-    async def send(self, case: Case, like: Outcome | None = None, patience: float = 1.0) -> Outcome:
+    async def send(self, case: Case, like: Outcome | None = None) -> Outcome:
         """What `case` brings about. Where as much has happened as in `like`, or where a while has
-        passed in which nothing did, its next step is sent; that while is `patience` times as long
-        as usual.
+        passed in which nothing did, its next step is sent.
         """
         self.shop.begin(case.reply)
         self._entries.clear()
@@ -205,7 +204,7 @@ class Lane:
                     await self._moment()
                 client.send(piece)
             expected = like.shapes[len(shapes)] if like and len(shapes) < len(like.shapes) else None
-            await self._consequences(client, expected, case.watch, patience)
+            await self._consequences(client, expected, case.watch)
             shapes.append(self._shape(client))
             messages = client.messages()
             lines += [f"client: {line}" for each in messages[seen:] for line in self._text(each)]
@@ -251,21 +250,19 @@ class Lane:
         for _ in range(TURNS_TO_READ):
             await asyncio.sleep(0)
 
-    async def _consequences(
-        self, client: Client, expected: Shape | None, watch: float, patience: float
-    ) -> None:
-        if expected is not None and await self._until(client, expected, patience):
+    async def _consequences(self, client: Client, expected: Shape | None, watch: float) -> None:
+        if expected is not None and await self._until(client, expected):
             return
         shop, began, last = self.shop, time.monotonic(), -1
         while shop.activity != last or time.monotonic() - began < watch:
             last = shop.activity
-            await asyncio.sleep(QUIET * patience)
+            await asyncio.sleep(QUIET)
             while shop.activity == last and self._is_busy():
                 await asyncio.sleep(QUIET)
-                if time.monotonic() - began > LONGEST_WORK * patience:
+                if time.monotonic() - began > LONGEST_WORK:
                     return
 
-    async def _until(self, client: Client, expected: Shape, patience: float) -> bool:
+    async def _until(self, client: Client, expected: Shape) -> bool:
         """Wait until as much has happened as `expected`: False when it does not."""
         last, ends_at = -1, 0.0
         while True:
@@ -273,7 +270,7 @@ class Lane:
                 if self._shape(client) == expected:
                     await self._moment()
                     return True
-                last, ends_at = self.shop.activity, time.monotonic() + LONGEST_PAUSE * patience
+                last, ends_at = self.shop.activity, time.monotonic() + LONGEST_PAUSE
             elif time.monotonic() > ends_at:
                 return False
             await asyncio.sleep(0)

@@ -2,6 +2,8 @@
 test_breaker_invariants.py.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.policy.breaker import FIRST_SHARE, JITTER, PROBE_PATIENCE, Breaker, BreakerState
@@ -98,6 +100,25 @@ def test_so_many_slow_ones_in_a_row_open_it_if_they_are_to() -> None:
     assert breaking.state(0.0) is BreakerState.CLOSED
     assert breaking.call(600.0, Outcome.IGNORED, 0.3)
     assert breaking.breaker.cause == "3 requests in a row took 0.3 s or more"
+
+
+def test_a_row_of_slow_ones_begins_anew_when_it_has_opened() -> None:
+    breaking = Breaking(slow=0.3, min_requests=1000, consecutive_slow=3, recovery=0.0)
+    for _ in range(3):
+        assert breaking.call(0.0, SUCCESS, 0.3)
+    breaking.calls(5.0, SUCCESS, SUCCESS, SUCCESS)
+    for _ in range(2):
+        assert breaking.call(6.0, SUCCESS, 0.3)
+    assert breaking.state(6.0) is BreakerState.CLOSED
+
+
+def test_what_was_slow_before_a_reload_is_not_so_by_another_measure() -> None:
+    breaking = Breaking(slow=0.1, min_requests=3, consecutive_slow=3)
+    for _ in range(2):
+        assert breaking.call(0.0, SUCCESS, 0.1)
+    breaking.breaker.reconfigure(replace(breaking.breaker.goes_by, slow=1.0), 0.0)
+    assert breaking.call(0.0, SUCCESS, 1.0)
+    assert breaking.state(0.0) is BreakerState.CLOSED
 
 
 def test_a_quick_failure_ends_a_row_of_slow_ones() -> None:

@@ -59,7 +59,7 @@ async def _closed(directory: Path, origin: Arrivals) -> AsyncIterator[PlanB]:
         yield planb
 
 
-async def test_every_way_to_change_a_file_takes_effect_within_a_second(tmp_path: Path) -> None:
+async def test_every_way_to_change_a_file_takes_effect_in_about_a_second(tmp_path: Path) -> None:
     async with Arrivals() as origin, _closed(tmp_path, origin) as planb:
 
         def in_place(status: int) -> None:
