@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +25,8 @@ sys.exit(run.run(Path("rules.yaml"), shop_port=shop, coupons_port=coupons,
 SIDECAR = """
 import os, signal, socket, sys, urllib.request
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("sidecar", os.getpid(), os.environ["UPSTREAM"], flush=True)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 signal.sigwait({signal.SIGTERM})
 try:
     with urllib.request.urlopen(os.environ["UPSTREAM"] + "/cart") as answer:
@@ -36,8 +37,8 @@ except OSError:
 STUBBORN = """
 import os, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: print("draining", flush=True))
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("sidecar", os.getpid(), "-", flush=True)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     signal.pause()
 """
@@ -98,9 +99,13 @@ def demo(sidecar: str = SIDECAR, taken: int | None = None) -> Iterator[Demo]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
+        # What is waited for and never said fails the test, and does not hold it up for ever.
+        patience = threading.Timer(60, process.kill)
+        patience.start()
         try:
             yield Demo(process, ports[:3])
         finally:
+            patience.cancel()
             process.kill()
 
 
