@@ -123,11 +123,11 @@ class AdaptiveLimiter:
         latency = self.algorithm.latency
         return self.queue.surplus(priority, self.served_per_second, latency, now)
 
-    def next_waiter(self) -> object | None:
+    def next_waiter(self, now: float) -> object | None:
         """Takes out the waiter who may acquire now; None if nobody waits or no permit is free."""
         if self.in_flight >= self.algorithm.places:
             return None
-        return self.queue.pop()
+        return self.queue.pop(now)
 
     def reconfigure(self, spec: AdaptiveSpec) -> None:
         """Goes on between other bounds, from where it is."""

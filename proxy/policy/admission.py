@@ -214,7 +214,7 @@ class Admission:
     def _admit_queue(self, adaptive: AdaptiveLimiter, now: float) -> None:
         """Hands free permits to who waits for them, as `_admit_waiters` does."""
         adaptive.reap(now)
-        while (waiter := adaptive.next_waiter()) is not None:
+        while (waiter := adaptive.next_waiter(now)) is not None:
             if not isinstance(waiter, Verdict) or (waiting := waiter.waiting) is None:
                 raise AssertionError("only waiting verdicts are queued")
             waiting.queued_for = None

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from proxy.policy.priority import Priority
 
 TARGET = 0.005
-"""Seconds that newcomers wait at most, by expectation, behind a queue that stands. CoDel's TARGET
-(RFC 8289 section 4.2).
+"""Seconds: who has waited for longer when its queue begins to stand is refused. CoDel's TARGET (RFC
+8289 section 4.2).
 """
 
 INTERVAL = 0.1
@@ -24,6 +24,12 @@ once as long 5 % were, at 80 % of the capacity, with twice as long none.
 
 CALM = 1.0
 """Seconds after which the last refusal is history."""
+
+ROOM = 0.25 * TARGET
+"""Seconds: while the queue stands, no more wait than are served in it. With twice as much p99 of
+the refusals came after 6 ms at 2.5 times the capacity, as who has been overtaken waits in vain;
+with none at all permits go to whoever comes, important or not (tests/simulation/README.md).
+"""
 
 LONGEST_STAND = 32.0
 """Seconds that a queue stands, while refusals go on, before it may grow again: a `CALM` at first,
@@ -58,23 +64,20 @@ class _Level:
 
 
 class PriorityQueue:
-    """Waiters by priority, equals first come, first served; kept short as CoDel keeps its queue.
+    """Waiters by priority, of equals the first come first, or the newest while their queue stands;
+    kept short as CoDel keeps its queue.
 
     A burst may wait for `INTERVAL`: it is over by then, or it is no burst (the important may wait
     for longer where answers are slow: `PATIENCE`). So as many may wait as are served in it. When
     more come, or one has waited for so long, the queue *stands*: those who have waited for more
-    than `TARGET` are refused (`stale`), and then no more let in than are served in half of that.
-    All others are refused at once. Later its room grows back (`REGROWTH`), unless it is full at
-    once. Each priority stands by itself, and counts only those ahead of it: a flood of unimportant
-    requests leaves the important ones their burst, and one of these takes the place of the last of
-    those (`surplus`).
+    than `TARGET` are refused (`stale`), and then all but the few who are served in `ROOM`, the
+    newest of them first (Maurer: adaptive LIFO). Later its room grows back (`REGROWTH`), unless it
+    is full at once. Each priority stands by itself, and counts only those ahead of it: a flood of
+    unimportant requests leaves the important ones their burst, and one of these takes the place of
+    one of those (`surplus`).
 
-    Two things differ from CoDel. Its sign that a queue stands, no wait below `TARGET` for an
-    `INTERVAL`, is met by chance at four fifths of the capacity, and important requests would be
-    refused that need not. And Maurer serves the newest first when the queue stands, so that some
-    are in time: here the oldest go at that moment, and after it all who wait are in time. Room for
-    what is served in `TARGET` while it stands served nobody more, and every tenth refusal came only
-    after it (tests/simulation/README.md).
+    CoDel's sign that a queue stands is another, no wait below `TARGET` for an `INTERVAL`. It is met
+    by chance at four fifths of the capacity, and important requests would be refused that need not.
 
     It counts and orders, no more: callers watch the waiters' patience. All is O(1).
     """
@@ -130,17 +133,17 @@ class PriorityQueue:
                 if level.ahead <= _room(level, served_per_second, interval, now):
                     return None
                 level.refused_at = self._refused_at = now
-                ticket, _ = level.tickets.popitem(last=True)
+                ticket, _ = level.tickets.popitem(last=not _stands(level, now))
                 self._one_less(place)
                 return ticket
         return None
 
-    def pop(self) -> object | None:
+    def pop(self, now: float) -> object | None:
         """Takes out the one whose turn it is; None when nobody waits."""
         for place in range(_LEVELS - 1, -1, -1):
-            tickets = self._levels[place].tickets
-            if tickets:
-                ticket, _ = tickets.popitem(last=False)
+            level = self._levels[place]
+            if level.tickets:
+                ticket, _ = level.tickets.popitem(last=_stands(level, now))
                 self._one_less(place)
                 return ticket
         return None
@@ -191,7 +194,7 @@ def _room(level: _Level, served_per_second: float, interval: float, now: float) 
     since = now - level.stands_until
     if since < 0.0 and served_per_second * interval < 1.0:
         return 0.0
-    return min(whole, max(1.0, served_per_second * max(0.5 * TARGET, REGROWTH * since)))
+    return min(whole, max(1.0, served_per_second * max(ROOM, REGROWTH * since)))
 
 
 def _stands(level: _Level, now: float) -> bool:

@@ -34,7 +34,7 @@ def test_a_newcomer_does_not_overtake_a_waiter() -> None:
     made = limiter()
     made.queue.push("waiter", 1, 100.0)
     assert not made.has_room()
-    assert made.next_waiter() == "waiter"
+    assert made.next_waiter(100.0) == "waiter"
     assert made.has_room()
 
 
@@ -42,9 +42,9 @@ def test_a_waiter_waits_until_a_permit_is_free() -> None:
     made = limiter(most=1)
     made.acquire()
     made.queue.push("waiter", 1, 100.0)
-    assert made.next_waiter() is None
+    assert made.next_waiter(100.0) is None
     made.release()
-    assert made.next_waiter() == "waiter"
+    assert made.next_waiter(100.0) == "waiter"
 
 
 def test_fast_errors_do_not_make_a_shop_look_fast() -> None:

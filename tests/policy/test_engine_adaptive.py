@@ -94,6 +94,16 @@ def test_the_important_go_first(engine: Guarded) -> None:
     assert served == ["critical", "high", "normal", "low"]
 
 
+def test_when_the_queue_stands_the_newest_go_first(engine: Guarded) -> None:
+    first, *_ = [engine.ask(0.0, "/low") for _ in range(1 + MOST_WAITERS)]
+    assert engine.ask(0.01, "/low").state is State.REFUSE
+    # Two are served in the room of a queue that stands.
+    adaptive(engine).algorithm.latency = 0.0005
+    waiters = [engine.ask(0.01, "/low") for _ in range(2)]
+    answer(engine, first, 0.01)
+    assert [each.state for each in waiters] == [State.WAIT, State.FORWARD]
+
+
 def test_an_important_one_takes_the_place_of_an_unimportant_waiter() -> None:
     engine = Guarded(rules(rate("tokens", 1, burst=100)))
     first = engine.ask(0.0, "/low")
@@ -260,7 +270,7 @@ def test_who_gets_the_place_of_one_that_failed_gets_it_everywhere() -> None:
     # Hardly any are served, and the queue for the shop stands.
     while adaptive(engine).patience(Priority.NORMAL, 0.01):
         adaptive(engine).queue.push(object(), Priority.NORMAL, 0.01)
-    while adaptive(engine).queue.pop() is not None:
+    while adaptive(engine).queue.pop(0.01) is not None:
         pass
     failed = Completion(502, 0.1, 0.1, Reason.UPSTREAM_ERROR)
     engine.engine.settle(first.verdict, failed, 0.02)

@@ -9,7 +9,7 @@ from proxy.policy.priority_queue import CALM, INTERVAL, LONGEST_WAIT, PriorityQu
 
 LOW, NORMAL, HIGH, CRITICAL = Priority
 RATE = 1000.0
-"""A hundred are served in an interval, and two or three in half of the target."""
+"""A hundred are served in an interval, and one or two in `ROOM`."""
 
 
 def queue(*waiters: tuple[str, Priority], at: float = 0.0) -> PriorityQueue:
@@ -48,14 +48,14 @@ def have_room(waiting: PriorityQueue, places: int, now: float) -> bool:
 
 
 def drained(waiting: PriorityQueue) -> PriorityQueue:
-    while waiting.pop() is not None:
+    while waiting.pop(0.0) is not None:
         pass
     return waiting
 
 
 def test_the_more_important_go_first_and_equals_in_their_turn() -> None:
     waiting = queue(("1", LOW), ("2", NORMAL), ("3", CRITICAL), ("4", HIGH), ("5", CRITICAL))
-    assert [waiting.pop() for _ in range(6)] == ["3", "5", "4", "2", "1", None]
+    assert [waiting.pop(0.0) for _ in range(6)] == ["3", "5", "4", "2", "1", None]
     assert waiting.waiting == 0
 
 
@@ -73,7 +73,7 @@ def test_where_hardly_any_are_served_one_may_wait_until_it_was_in_vain() -> None
 
 
 def test_few_wait_behind_a_queue_that_stands() -> None:
-    assert fill(drained(standing()), 0.1) == 3
+    assert fill(drained(standing()), 0.1) == 2
 
 
 def test_a_queue_stands_when_one_has_waited_in_vain() -> None:
@@ -94,7 +94,26 @@ def test_those_who_waited_too_long_go_when_their_queue_stands() -> None:
     assert waiting.patience(LOW, RATE, 0.02, 0.012) == 0.0
     assert waiting.stale(LOW) == "old"
     assert waiting.stale(LOW) is None
-    assert waiting.pop() == "new"
+    assert [waiting.pop(0.012) for _ in range(99)][-1] == "new"
+
+
+def test_the_newest_go_first_while_the_queue_stands_and_in_their_turn_after_it() -> None:
+    def served(now: float) -> list[object]:
+        waiting = drained(standing())
+        for number in range(3):
+            waiting.push(number, LOW, 0.0)
+        waiting.push("critical", CRITICAL, 0.0)
+        return [waiting.pop(now) for _ in range(4)]
+
+    assert served(CALM * 0.9) == ["critical", 2, 1, 0]
+    assert served(CALM * 1.1) == ["critical", 0, 1, 2]
+
+
+def test_of_another_priority_s_queue_that_stands_the_oldest_go_first() -> None:
+    waiting = drained(standing(NORMAL))
+    for number in range(3):
+        waiting.push(number, HIGH, 0.0)
+    assert [waiting.pop(0.0) for _ in range(3)] == [0, 1, 2]
 
 
 def test_it_stands_no_more_when_nobody_was_refused_for_a_while() -> None:
@@ -119,9 +138,9 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
 
 
 def test_its_room_grows_back_with_time_while_refusals_go_on() -> None:
-    for since, room in ((0.0, 3), (0.05, 20), (0.125, 50), (0.25, 100), (0.5, 100)):
+    for since, room in ((0.0, 2), (0.05, 20), (0.125, 50), (0.25, 100), (0.5, 100)):
         waiting = drained(standing())
-        assert fill(waiting, CALM * 0.9) == 3
+        assert fill(waiting, CALM * 0.9) == 2
         drained(waiting)
         assert fill(waiting, CALM + since) == pytest.approx(room, abs=1)
 
@@ -144,6 +163,13 @@ def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_importan
     assert waiting.is_pressed(0.0)
 
 
+def test_in_a_queue_that_stands_the_oldest_makes_way_as_it_would_be_served_last() -> None:
+    waiting = drained(standing())
+    for number in range(3):
+        waiting.push(number, LOW, 0.0)
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == 0
+
+
 def test_nobody_makes_way_for_an_equal() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(200)))
     assert waiting.surplus(LOW, RATE, 0.02, 0.0) is None
@@ -152,7 +178,7 @@ def test_nobody_makes_way_for_an_equal() -> None:
 def test_a_waiter_leaves_its_place() -> None:
     waiting = queue(("a", LOW), ("b", LOW))
     waiting.remove("a", LOW)
-    assert [waiting.pop(), waiting.pop()] == ["b", None]
+    assert [waiting.pop(0.0), waiting.pop(0.0)] == ["b", None]
     with pytest.raises(KeyError):
         waiting.remove("a", LOW)
     assert not waiting.is_pressed(0.0)
@@ -197,7 +223,7 @@ def test_it_loses_nobody_and_counts_right(
                     assert isinstance(gone, int)
                     assert inside.pop(gone) < priority
         elif what == "go":
-            first = waiting.pop()
+            first = waiting.pop(now)
             if isinstance(first, int):
                 assert inside[first] == max(inside.values())
                 del inside[first]

@@ -4,7 +4,7 @@ The shop has 20 slots of 20 ms and a queue without end: 1,000 requests a second.
 """
 
 import random
-from statistics import fmean
+from statistics import fmean, median
 
 import pytest
 
@@ -59,8 +59,12 @@ def test_without_a_proxy_the_shop_is_lost() -> None:
 
 def test_the_limit_is_found_in_two_seconds() -> None:
     street = Street()
-    street.run(2.0, 10.0)
-    assert 20 <= street.limit <= 32
+    street.run(1.5, 10.0)
+    limits = []
+    for _ in range(10):
+        street.run(0.05)
+        limits.append(street.limit)
+    assert 20 <= median(limits) <= 32, "but for a dip, to see the latency without a queue"
     assert street.share(0.0, 1.0) >= 0.9
 
 
