@@ -27,8 +27,8 @@ CALM = 1.0
 
 ROOM = 0.25 * TARGET
 """Seconds: while the queue stands, no more wait than are served in it. With twice as much p99 of
-the refusals came after 6 ms at 2.5 times the capacity, as who has been overtaken waits in vain;
-with none at all permits go to whoever comes, important or not (tests/simulation/README.md).
+the refusals is 6 ms at 2.5 times the capacity, as who has been overtaken waits in vain; with none
+at all permits go to whoever comes, important or not (tests/simulation/README.md).
 """
 
 LONGEST_STAND = 32.0
@@ -70,9 +70,9 @@ class PriorityQueue:
     A burst may wait for `INTERVAL`: it is over by then, or it is no burst (the important may wait
     for longer where answers are slow: `PATIENCE`). So as many may wait as are served in it. When
     more come, or one has waited for so long, the queue *stands*: those who have waited for more
-    than `TARGET` are refused (`stale`), and then all but the few who are served in `ROOM`, the
-    newest of them first (Maurer: adaptive LIFO). Later its room grows back (`REGROWTH`), unless it
-    is full at once. Each priority stands by itself, and counts only those ahead of it: a flood of
+    than `TARGET` are refused (`stale`), and newcomers but for a few (`ROOM`; one at least); the
+    newest goes first (Maurer: adaptive LIFO). Later its room grows back (`REGROWTH`), unless it is
+    full at once. Each priority stands by itself, and counts only those ahead of it: a flood of
     unimportant requests leaves the important ones their burst, and one of these takes the place of
     one of those (`surplus`).
 
@@ -104,9 +104,9 @@ class PriorityQueue:
         interval = _interval(priority, latency)
         if level.ahead < _room(level, served_per_second, interval, now):
             return interval
-        level.refused_at = self._refused_at = now
         if not stands:
             _stand(level, now)
+        level.refused_at = self._refused_at = now
         return 0.0
 
     def push(self, ticket: object, priority: int, now: float) -> None:
@@ -130,11 +130,14 @@ class PriorityQueue:
             level = self._levels[place]
             if level.tickets:
                 interval = _interval(place, latency)
-                if level.ahead <= _room(level, served_per_second, interval, now):
+                if level.ahead - 1 < _room(level, served_per_second, interval, now):
                     return None
-                level.refused_at = self._refused_at = now
                 ticket, _ = level.tickets.popitem(last=not _stands(level, now))
                 self._one_less(place)
+                self._refused_at = now
+                # After a calm its room is whole, and stays so until a newcomer finds none.
+                if now - level.refused_at < CALM:
+                    level.refused_at = now
                 return ticket
         return None
 
@@ -203,7 +206,8 @@ def _stands(level: _Level, now: float) -> bool:
 
 def _stand(level: _Level, now: float) -> None:
     """The queue of `level` stands, for longer if it has grown again at once."""
-    again = now - level.stands_until < level.stand
+    ended_at = min(level.stands_until, level.refused_at + CALM)
+    again = now - ended_at < level.stand
     level.stand = min(LONGEST_STAND, 2.0 * level.stand) if again else CALM
     level.stood_at = now
     level.stands_until = now + level.stand

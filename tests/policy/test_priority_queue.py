@@ -47,6 +47,15 @@ def have_room(waiting: PriorityQueue, places: int, now: float) -> bool:
     return True
 
 
+def filled_again(waiting: PriorityQueue, now: float) -> float:
+    """Some are refused until there is room again, and when that is full; the time by then."""
+    while not have_room(waiting, 4, now):
+        now += 0.51 * CALM
+    fill(waiting, now)
+    drained(waiting)
+    return now
+
+
 def drained(waiting: PriorityQueue) -> PriorityQueue:
     while waiting.pop(0.0) is not None:
         pass
@@ -128,12 +137,8 @@ def test_it_stands_for_longer_each_time_that_it_fills_up_again() -> None:
     waiting = drained(standing())
     now, spans = 0.0, []
     for _ in range(4):
-        begun = now
-        while not have_room(waiting, 4, now):
-            now += 0.51 * CALM
+        begun, now = now, filled_again(waiting, now)
         spans.append(round((now - begun) / CALM))
-        fill(waiting, now)
-        drained(waiting)
     assert spans == [1, 2, 4, 8]
 
 
@@ -157,6 +162,7 @@ def test_important_ones_leave_the_unimportant_nothing() -> None:
 
 def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_important() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(99)), ("high", HIGH))
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
     waiting.push("first", CRITICAL, 0.0)
     assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == "98"
     assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
@@ -165,9 +171,24 @@ def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_importan
 
 def test_in_a_queue_that_stands_the_oldest_makes_way_as_it_would_be_served_last() -> None:
     waiting = drained(standing())
-    for number in range(3):
-        waiting.push(number, LOW, 0.0)
-    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == 0
+    assert fill(waiting, 0.0) == 2
+    waiting.push("critical", CRITICAL, 0.0)
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == "0"
+    assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
+
+
+def test_after_a_calm_an_important_newcomer_does_not_make_the_queue_stand() -> None:
+    waiting, now = drained(standing()), 0.0
+    for _ in range(3):
+        now = filled_again(waiting, now)
+    now += 1.5 * CALM
+    for number in range(100):
+        assert waiting.patience(LOW, RATE, 0.02, now) == INTERVAL
+        waiting.push(number, LOW, now)
+    waiting.push("critical", CRITICAL, now)
+    assert waiting.surplus(CRITICAL, RATE, 0.02, now) == 99
+    assert waiting.surplus(CRITICAL, RATE, 0.02, now) is None
+    assert [waiting.pop(now) for _ in range(2)] == ["critical", 0]
 
 
 def test_nobody_makes_way_for_an_equal() -> None:
@@ -226,6 +247,8 @@ def test_it_loses_nobody_and_counts_right(
             first = waiting.pop(now)
             if isinstance(first, int):
                 assert inside[first] == max(inside.values())
+                equals = [each for each, of in inside.items() if of is inside[first]]
+                assert first in {equals[0], equals[-1]}
                 del inside[first]
             else:
                 assert not inside
