@@ -7,6 +7,7 @@ python -m tests.bench.overload.compare [--quick] [--contenders nginx planb] [--c
 import argparse
 import asyncio
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -61,8 +62,8 @@ def chosen(names: list[str], parts: list[str] | None) -> list[str]:
     return [name for name in names if parts is None or any(part in name for part in parts)]
 
 
-def write(results: Results, folder: Path) -> None:
-    """OVERLOAD.md and the pictures for which all was measured."""
+def write(results: Results, folder: Path, command: str) -> None:
+    """OVERLOAD.md, as written by `command`, and the pictures for which all was measured."""
     from tests.bench.overload.plot import plot_loads, plot_wave  # noqa: PLC0415  (needs matplotlib)
 
     pictures = []
@@ -74,7 +75,7 @@ def write(results: Results, folder: Path) -> None:
         plot_wave(results, by_name[WAVE], folder / WAVE_PICTURE)
         pictures.append(f"![Goodput in a wave, over time]({WAVE_PICTURE})")
     file = folder / RESULTS.name
-    file.write_text("# Surviving the wave\n\nWritten by `make bench-overload`.\n")
+    file.write_text(f"# Surviving the wave\n\nWritten by `{command}`.\n")
     text = "\n\n".join([*pictures, report(results)])
     keep("Overload", text, file)
 
@@ -120,7 +121,11 @@ def main() -> None:
     folder = options.into or (RESULTS.parent if whole else None)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        write(results, folder)
+        write(
+            results,
+            folder,
+            "make bench-overload" if whole else shlex.join(["compare", *sys.argv[1:]]),
+        )
 
 
 if __name__ == "__main__":

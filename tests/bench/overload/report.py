@@ -37,7 +37,7 @@ def report(results: Results) -> str:
     parts = [
         _loads(results, [case for case in results.cases if case.name.startswith("load ")]),
         goals_table(results, own),
-        *(_details(results, by_name, load_name(times), _SERVED) for times in (2, 10)),
+        *(_details(results, by_name, load_name(times), _SERVED) for times in LOADS),
         _details(results, by_name, WAVE, [*_SERVED, _ATTEMPTS, _RECOVERY, _WASTED]),
         _details(results, by_name, HALVED, [*_SERVED, _WASTED]),
         _details(results, by_name, LEAK, [*_SERVED, _RECOVERY, _WASTED]),
