@@ -50,7 +50,10 @@ class SnapshotKey(Section):
 class Snapshots(Section):
     """Where answers are kept: those of `cache` and `fallback.snapshot`."""
 
-    memory: Size = _key("How much memory they take.", "64MiB")
+    memory: Size = _key(
+        "How much memory they take. Up to half as much again is in use while answers come in.",
+        "64MiB",
+    )
     largest: Size = _key("The largest body that is kept: at most a tenth of the memory.", "1MiB")
     folder: str | None = _key(
         "A folder where they outlive a restart, from this file's folder; it is made if it is not "
