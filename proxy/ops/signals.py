@@ -225,7 +225,7 @@ def _throttled(system: System) -> Reader:
     groups = _cpu_groups(system)
     if not groups:
         raise Unreadable("there is no CPU quota")
-    return lambda _: _highest([group.throttled() for group in groups])
+    return lambda now: _highest([group.throttled(now) for group in groups])
 
 
 def _memory(system: System) -> Reader:

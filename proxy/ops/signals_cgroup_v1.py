@@ -16,6 +16,7 @@ from proxy.ops.signals_system import (
     read_number,
     read_numbers,
 )
+from proxy.ops.signals_throttling import Throttling
 
 NO_LIMIT = 1 << 60
 """Bytes from which on a limit is none: unlimited is the largest number of whole pages there is."""
@@ -51,7 +52,7 @@ class CpuGroup:
             / "cpuacct.usage"
         )
         self._used = Share()
-        self._throttled = Share()
+        self._throttling = Throttling(folder / "cpu.stat", b"throttled_time", 1e9)
 
     def utilization(self, now: float) -> float | None:
         """CPU time used, of what the quota and the machine allow for. Raises Unreadable."""
@@ -61,13 +62,9 @@ class CpuGroup:
         quotient = quota / max(1, read_number(self._folder / "cpu.cfs_period_us"))
         return self._used.take(read_number(self._usage) / 1e9, now * self._system.cores(quotient))
 
-    def throttled(self) -> float | None:
-        """The share of the quota's periods that did not suffice. Raises Unreadable."""
-        stat = self._folder / "cpu.stat"
-        numbers = read_numbers(stat)
-        return self._throttled.take(
-            one(numbers, b"nr_throttled", stat), one(numbers, b"nr_periods", stat)
-        )
+    def throttled(self, now: float) -> float | None:
+        """The share of time in which the quota held it up. Raises Unreadable."""
+        return self._throttling.share(now)
 
 
 def memory_in_use(folder: Path) -> float:

@@ -17,6 +17,7 @@ from proxy.ops.signals_system import (
     read_number,
     read_numbers,
 )
+from proxy.ops.signals_throttling import Throttling
 
 
 def is_mounted(system: System) -> bool:
@@ -42,7 +43,7 @@ class CpuGroup:
         self._quota = folder / "cpu.max"
         self._stat = folder / "cpu.stat"
         self._used = Share()
-        self._throttled = Share()
+        self._throttling = Throttling(self._stat, b"throttled_usec", 1e6)
 
     def utilization(self, now: float) -> float | None:
         """CPU time used, of what the quota and the machine allow for. Raises Unreadable."""
@@ -53,12 +54,9 @@ class CpuGroup:
         used = one(read_numbers(self._stat), b"usage_usec", self._stat)
         return self._used.take(used / 1e6, now * self._system.cores(quotient))
 
-    def throttled(self) -> float | None:
-        """The share of the quota's periods that did not suffice. Raises Unreadable."""
-        numbers = read_numbers(self._stat)
-        return self._throttled.take(
-            one(numbers, b"nr_throttled", self._stat), one(numbers, b"nr_periods", self._stat)
-        )
+    def throttled(self, now: float) -> float | None:
+        """The share of time in which the quota held it up. Raises Unreadable."""
+        return self._throttling.share(now)
 
 
 def memory_in_use(folder: Path) -> float:

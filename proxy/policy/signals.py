@@ -15,7 +15,7 @@ DEFAULT_THRESHOLDS: Final[Mapping[str, Threshold]] = {
     # DAGOR calls a service overloaded when requests wait 20 ms on average (Zhou et al., "Overload
     # Control for Scaling WeChat Microservices", SoCC 2018, section 4.1).
     "loop_lag": Threshold(0.020, 0.100, 0.500),
-    # Shares of time, and of enforcement periods: half of them throttled is half of them stalled.
+    # Shares of time.
     "throttled": Threshold(0.25, 0.50, 0.80),
     "cpu_pressure": Threshold(0.50, 0.70, 0.90),
     # systemd-oomd kills at 60 % for half a minute (oomd.conf(5)).

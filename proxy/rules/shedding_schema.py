@@ -77,7 +77,7 @@ class Signals(Section):
     )
     loop_lag: TimeThresholds | None = _signal("How late Plan B's own event loop is", "loop_lag")
     throttled: ShareThresholds | None = _signal(
-        "Periods in which the container's CPU quota did not suffice", "throttled"
+        "Time for which the container's CPU quota held it up, over a second", "throttled"
     )
     cpu_pressure: ShareThresholds | None = _signal(
         "Time in which something waited for a CPU, over ten seconds", "cpu_pressure"

@@ -41,9 +41,10 @@ def test_a_container_s_cpu_is_what_it_uses_of_its_quota(tmp_path: Path) -> None:
     assert group.utilization(10.0) is None
     files(made.cgroups, {"cpuacct/docker/1/cpuacct.usage": "9200000000\n"})
     assert group.utilization(11.0) == pytest.approx(0.8)
-    assert group.throttled() is None
-    files(made.cgroups, {"cpu/docker/1/cpu.stat": "nr_periods 104\nnr_throttled 11\n"})
-    assert group.throttled() == pytest.approx(0.25)
+    assert group.throttled(10.0) is None
+    later = "nr_periods 110\nnr_throttled 15\nthrottled_time 54000000\n"
+    files(made.cgroups, {"cpu/docker/1/cpu.stat": later})
+    assert group.throttled(11.0) == pytest.approx(0.05)
 
 
 def test_a_quota_of_more_than_the_machine_has_is_what_the_machine_has(tmp_path: Path) -> None:

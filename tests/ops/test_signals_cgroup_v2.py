@@ -24,15 +24,14 @@ def test_a_quota_of_more_than_the_machine_has_is_what_the_machine_has(tmp_path: 
     assert group.utilization(101.0) == pytest.approx(0.95)
 
 
-def test_throttling_is_the_share_of_periods_that_did_not_suffice(tmp_path: Path) -> None:
+def test_throttling_is_a_share_of_time(tmp_path: Path) -> None:
     files(tmp_path, CONTAINER)
     group = CpuGroup(System(), tmp_path)
-    assert group.throttled() is None
-    files(
-        tmp_path,
-        {"cpu.stat": CPU_STAT.replace(" 40000", " 40010").replace(" 1000\n", " 1004\n", 1)},
-    )
-    assert group.throttled() == pytest.approx(0.4)
+    assert group.throttled(100.0) is None
+    # Ten periods, a second, of which four were too short; 50 ms all in all.
+    later = CPU_STAT.replace(" 40000", " 40010").replace(" 1000\n", " 1004\n", 1)
+    files(tmp_path, {"cpu.stat": later.replace(" 51000000", " 51050000")})
+    assert group.throttled(101.0) == pytest.approx(0.05)
 
 
 def test_memory_is_counted_without_the_cache_that_is_given_back_first(tmp_path: Path) -> None:
@@ -83,6 +82,6 @@ def test_a_missing_count_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="no usage_usec"):
         group.utilization(1.0)
     with pytest.raises(Unreadable, match="no nr_throttled"):
-        group.throttled()
+        group.throttled(1.0)
     with pytest.raises(Unreadable, match="no inactive_file"):
         memory_in_use(tmp_path)
