@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 from math import inf
+from struct import Struct
 from typing import Final
 
 from proxy.policy.guard import Guard
@@ -17,8 +18,13 @@ STALE: Final = 3.0
 is shed because of what he said last."""
 
 TURN: Final = 300.0
-"""Seconds for which the same clients are served. DAGOR draws its users' priorities anew every hour
+"""Seconds for which a client keeps its place. DAGOR draws its users' priorities anew every hour
 (SoCC 2018, section 4.2.2); a sale is over then."""
+
+_NUMBERS: Final = Struct(">16I")
+_PLACES: Final = 15
+"""A client's digest, the largest there is of BLAKE2b, in numbers: one says when its turns begin,
+each of the others is its place for a turn. So after 75 minutes it has the first again."""
 
 PROBE_SHARE: Final = 0.01
 """The share of what is shed that is let in all the same: to see whether the pressure is gone, also
@@ -33,9 +39,10 @@ class Shedder:
 
     Requests have a place between 0 and 4: their priority, and within it where a hash puts their
     client. Those below the level of their upstream are shed: low ones first, of a priority always
-    the same clients, until the hash gets another salt. That comes from the wall clock, so that all
-    sidecars of a shop shed the same clients. The compound admission level of DAGOR (SoCC 2018,
-    section 4.2) with a real number for its pair.
+    the same clients, until they get another place. Each does so at moments of its own: were it the
+    same one for all, every visit under way would be torn then. The moments are those of the wall
+    clock, so that all sidecars of a shop shed the same clients. The compound admission level of
+    DAGOR (SoCC 2018, section 4.2) with a real number for its pair.
 
     Only inbound listeners shed: what the shop calls is part of a request that was let in, and to
     refuse it would waste what that has cost (Google SRE book, chapter 22: reject early).
@@ -49,9 +56,8 @@ class Shedder:
         "_credit",
         "_per",
         "_probes_left",
-        "_salt",
-        "_turn",
         "_until",
+        "_wall",
         "active",
         "levels",
         "probes",
@@ -70,8 +76,7 @@ class Shedder:
         self._by_listener: dict[str, ShedLevel] = {}
         self._per = BY_CLIENT_ADDRESS
         self._until = -inf
-        self._turn = -1
-        self._salt = b""
+        self._wall = 0.0
         self._credit = 0.0
         self._probes_left = 0
 
@@ -115,10 +120,7 @@ class Shedder:
         self.signals = signals
         self._until = signals.at + STALE
         self._probes_left = MOST_PROBES
-        turn = int(signals.wall // TURN) if 0.0 <= signals.wall < 1e12 else 0
-        if turn != self._turn:
-            self._turn = turn
-            self._salt = turn.to_bytes(8, "big")
+        self._wall = signals.wall if 0.0 <= signals.wall < 1e12 else 0.0
         for name, level in self.levels.items():
             wanted, blame = self._pressure(name, signals)
             level.follow(wanted, blame, signals.at)
@@ -148,8 +150,9 @@ class Shedder:
 
     def place(self, request: Request) -> float:
         """Where the client of `request` stands within its priority: in [0, 1), evenly."""
-        digest = blake2b(self._per.key(request), digest_size=4, key=self._salt).digest()
-        return int.from_bytes(digest, "big") / 4294967296.0
+        numbers: tuple[int, ...] = _NUMBERS.unpack(blake2b(self._per.key(request)).digest())
+        turn = int(self._wall / TURN + numbers[_PLACES] / 4294967296.0)
+        return numbers[turn % _PLACES] / 4294967296.0
 
     def _are_other_thresholds(self, before: SheddingSpec | None) -> bool:
         """For what was sampled by the rules before: a signal that is new tells nothing yet, also
