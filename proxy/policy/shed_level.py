@@ -1,5 +1,6 @@
 """How much is shed: a level that follows the pressure, fast up and slowly down."""
 
+from collections import deque
 from math import inf
 from typing import Final
 
@@ -32,19 +33,26 @@ PATIENCE: Final = 4.0
 """Seconds of going one way after which its speed doubles with each second: the load has changed.
 That is longer than a swing takes at the delays that signals have."""
 
+SAMPLES: Final = 8
+"""Those of two seconds. A level that goes at the slowest rises no further than to the share of them
+that ask for anything: to two priorities, if it is half. A signal that jumps for ever lifts it at
+each peak, and leaves no second of calm to fall in; so it would creep up to the peaks, and lock the
+door. One that has closed in on what the shop bears hardly meets a sample that asks for nothing."""
+
 
 class ShedLevel:
     """What one upstream's clients meet: `level` priorities are shed, of those 4.0 is all.
 
     `wanted` is what the pressure asked for last, and `blame` names the signal that did. A signal
-    that jumps for one sample changes nothing: the lower one of two counts.
+    that jumps for one sample changes nothing: the lower one of two counts. One that goes on jumping
+    sheds no larger share than that of the samples in which it asks for anything.
     """
 
     __slots__ = (
         "_at",
-        "_before",
         "_falls_from",
         "_in_need_from",
+        "_latest",
         "_speed",
         "_turned_at",
         "_up",
@@ -61,7 +69,7 @@ class ShedLevel:
         self.level = 0.0
         self.wanted = 0.0
         self.blame = ""
-        self._before = 0.0
+        self._latest = deque([0.0] * SAMPLES, SAMPLES)
         self._at = inf
         self._falls_from = 0.0
         self._in_need_from = inf
@@ -74,8 +82,9 @@ class ShedLevel:
         passed = max(0.0, now - self._at)
         self._at = now
         self.wanted = wanted
-        target = min(wanted, self._before)
-        self._before = wanted
+        before = self._latest[-1]
+        self._latest.append(wanted)
+        target = min(wanted, before)
         self._pace(target, now, passed)
         if wanted < 4.0:
             self._in_need_from = inf
@@ -87,6 +96,9 @@ class ShedLevel:
                 rise = RISE_IN_NEED
             if target > 0.0:
                 self.blame = blame
+            if self._speed == SLOWEST:
+                asked = sum([1 for each in self._latest if each > 0.0])
+                target = min(target, max(self.level, 4.0 * asked / SAMPLES))
             self.level = min(target, self.level + rise * passed)
             self._falls_from = now + DWELL
         elif now >= self._falls_from:
@@ -95,7 +107,8 @@ class ShedLevel:
     def jump(self, wanted: float, blame: str, now: float) -> None:
         """The same, at once: the rules have changed, and not the load."""
         self.open()
-        self.level = self.wanted = self._before = wanted
+        self.level = self.wanted = wanted
+        self._latest.extend([wanted] * SAMPLES)
         self.blame = blame
         self._at = now
 

@@ -37,6 +37,24 @@ def test_one_sample_that_jumps_changes_nothing() -> None:
     assert level.level == 0.0
 
 
+@pytest.mark.parametrize(
+    ("peaks", "calm", "most"), [(2, 2, 2.0), (5, 3, 2.5), (3, 1, 3.0), (8, 8, 3.0)]
+)
+def test_a_signal_that_jumps_for_ever_does_not_lock_the_door(
+    peaks: int, calm: int, most: float
+) -> None:
+    """So many samples `refuse`, so many ask for nothing, for ten minutes."""
+    level, levels, now = ShedLevel(), list[float](), 0.0
+    while now < 600.0:
+        for wanted in [4.0] * peaks + [0.0] * calm:
+            now += STEP
+            level.follow(wanted, "loop_lag", now)
+            levels.append(level.level)
+    assert 0.0 < max(levels) <= most
+    follow(level, 0.0, 20.0, now)
+    assert level.level == 0.0
+
+
 def test_nobody_is_served_four_seconds_after_the_last_threshold() -> None:
     level = ShedLevel()
     follow(level, 4.0, 4.0, 0.0)
@@ -140,7 +158,7 @@ def test_below_the_first_threshold_nothing_is_shed(demand: Sequence[float]) -> N
     assert max(shop.levels) == 0.0
 
 
-@pytest.mark.parametrize("times", [1.0, 1.5, 2.0, 5.0, 10.0])
+@pytest.mark.parametrize("times", [1.0, 1.5, 2.0, 5.0, 10.0, 20.0])
 @pytest.mark.parametrize("demand", [SALE, EVEN])
 def test_a_shop_with_too_much_load_is_kept_busy_between_the_thresholds(
     demand: Sequence[float], times: float
