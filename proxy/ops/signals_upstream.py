@@ -1,7 +1,8 @@
 """What an upstream's answers, and its own words, tell of its load."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Final
 
 from proxy.policy.counters import UpstreamCounters
@@ -58,14 +59,22 @@ class UpstreamSignals:
         if answers + failures >= LEAST_ANSWERS:
             failed = counters.server_errors - errors_before + failures
             found["upstream_errors"] = failed / (answers + failures)
-        report = counters.report
-        if report is not None and 0.0 <= now - counters.reported_at <= FRESH_SECONDS:
-            for name, value in read_load_report(report).items():
-                if name.startswith(f"{NAMED}."):
-                    found[REPORTED_METRIC + name.removeprefix(f"{NAMED}.")] = value
-                else:
-                    found[_REPORTED[name]] = value
-        return found
+        fresh = (each for each, at in counters.reports if 0.0 <= now - at <= FRESH_SECONDS)
+        return found | _reported(fresh)
+
+
+def _reported(reports: Iterable[bytes]) -> dict[str, float]:
+    """Of each metric the mean over those reports that tell it: of several endpoints each tells its
+    own, and the one that answered last is no measure of them all.
+    """
+    told: dict[str, list[float]] = {}
+    for report in reports:
+        for name, value in read_load_report(report).items():
+            told.setdefault(name, []).append(value)
+    return {
+        _REPORTED.get(name) or REPORTED_METRIC + name.removeprefix(f"{NAMED}."): fmean(values)
+        for name, values in told.items()
+    }
 
 
 def _since(before: Sequence[int], counts: Sequence[int]) -> list[int]:

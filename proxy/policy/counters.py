@@ -4,6 +4,7 @@ Nothing here takes a lock: the event loop's thread writes; whoever reads from an
 see one request half counted, and never a container that changes its size.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -23,6 +24,12 @@ WAIT_BOUNDS: Final = tuple([0.001 * 1.1**step for step in range(116)])
 """Upper bounds, in seconds, where a threshold is compared with a percentile: a millisecond to a
 minute, so close that it is known to a tenth. Of `DURATION_BOUNDS`' it would be 2.35 s where every
 answer takes 1.05 s.
+"""
+
+LATEST_REPORTS: Final = 8
+"""How many of an upstream's reports are kept. If one of its four endpoints tells 1 and the others 0
+the mean of so many, asked by lot, is 0.25 with a standard deviation of 0.15; that of one is 0.43.
+Each takes some 15 us to read, four times a second.
 """
 
 
@@ -190,19 +197,18 @@ class UpstreamCounters:
     `waits` are the seconds from the request's last byte to the answer's head; `vain_waits` those
     until a request ended without one, so that it would have been more. `server_errors` are the
     answers of 500 and above and those that broke off, `failures` the requests without an answer.
-    `report` is the last that it told of its load itself (`proxy.wire.load_report`), unread,
-    `reported_at` when: monotonic seconds.
+    `reports` are the latest that it told of its load itself (`proxy.wire.load_report`), unread, and
+    when each came: monotonic seconds. They are for the event loop's thread alone.
     """
 
-    __slots__ = ("failures", "report", "reported_at", "server_errors", "vain_waits", "waits")
+    __slots__ = ("failures", "reports", "server_errors", "vain_waits", "waits")
 
     def __init__(self) -> None:
         self.waits = Histogram(WAIT_BOUNDS)
         self.vain_waits = Histogram(WAIT_BOUNDS)
         self.server_errors = 0
         self.failures = 0
-        self.report: bytes | None = None
-        self.reported_at = 0.0
+        self.reports: deque[tuple[bytes, float]] = deque(maxlen=LATEST_REPORTS)
 
     def answered(self, status: int, wait: float, report: bytes | None, now: float) -> None:
         """Count an answer."""
@@ -210,8 +216,7 @@ class UpstreamCounters:
         if status >= 500:
             self.server_errors += 1
         if report is not None:
-            self.report = report
-            self.reported_at = now
+            self.reports.append((report, now))
 
     def broke_off(self, status: int) -> None:
         """Count an answer, which was counted as one, as an error if it was none yet."""

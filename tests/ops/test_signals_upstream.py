@@ -1,7 +1,7 @@
 import pytest
 
 from proxy.ops.signals_upstream import FRESH_SECONDS, LEAST_ANSWERS, SAMPLES, UpstreamSignals
-from proxy.policy.counters import UpstreamCounters
+from proxy.policy.counters import LATEST_REPORTS, UpstreamCounters
 
 
 def answers(counters: UpstreamCounters, count: int, wait: float, status: int = 200) -> None:
@@ -100,9 +100,30 @@ def test_a_report_is_believed_while_it_is_fresh() -> None:
     assert signals.take(99.0) == {}
 
 
-def test_the_last_report_counts() -> None:
+def test_of_several_endpoints_a_hot_one_is_one_of_them_whoever_answered_last() -> None:
     counters = UpstreamCounters()
-    for load in (b"0.9", b"0.2"):
+    for load in (b"1.0", b"0.2", b"0.3", b"0.1") * LATEST_REPORTS:
         counters.answered(200, 0.01, b"TEXT application_utilization=" + load, 5.0)
     counters.answered(200, 0.01, None, 6.0)
-    assert UpstreamSignals(counters).take(6.0) == {"reported_utilization": 0.2}
+    signals = UpstreamSignals(counters)
+    assert signals.take(6.0) == {"reported_utilization": pytest.approx(0.4)}
+    counters.answered(200, 0.01, b"TEXT application_utilization=1.0", 6.0)
+    after = signals.take(6.0)
+    assert after["reported_utilization"] == pytest.approx(0.4)
+
+
+def test_a_load_that_has_changed_is_told_by_as_many_answers_as_are_kept() -> None:
+    counters = UpstreamCounters()
+    for load in (b"0.9", b"0.2"):
+        for _ in range(LATEST_REPORTS):
+            counters.answered(200, 0.01, b"TEXT cpu_utilization=" + load, 5.0)
+    assert UpstreamSignals(counters).take(5.0) == {"reported_cpu": 0.2}
+
+
+def test_of_what_some_reports_leave_out_the_others_are_the_mean() -> None:
+    counters = UpstreamCounters()
+    for report in (b"TEXT mem_utilization=0.5, named_metrics.a=1", b"nonsense", b"TEXT x=1"):
+        counters.answered(200, 0.01, report, 5.0)
+    counters.answered(200, 0.01, b"TEXT named_metrics.a=2", 5.0)
+    told = UpstreamSignals(counters).take(5.0)
+    assert told == {"reported_memory": 0.5, "reported_metrics.a": 1.5}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.policy.counters import (
     DURATION_BOUNDS,
+    LATEST_REPORTS,
     OWN_BOUNDS,
     WAIT_BOUNDS,
     Histogram,
@@ -150,13 +151,16 @@ def test_a_sum_over_routes_has_all_that_each_has_counted() -> None:
         assert getattr(one, name).sum == pytest.approx(getattr(both, name).sum)
 
 
-def test_an_upstream_s_answers_are_counted_with_its_last_report() -> None:
+def test_an_upstream_s_answers_are_counted_and_its_latest_reports_kept() -> None:
     upstream = UpstreamCounters()
     upstream.answered(200, 0.02, b"TEXT cpu_utilization=0.5", 10.0)
     upstream.answered(500, 0.02, None, 11.0)
     upstream.answered(499, 0.02, None, 12.0)
     assert (sum(upstream.waits.counts), upstream.server_errors) == (3, 1)
-    assert (upstream.report, upstream.reported_at) == (b"TEXT cpu_utilization=0.5", 10.0)
+    assert list(upstream.reports) == [(b"TEXT cpu_utilization=0.5", 10.0)]
+    for second in range(LATEST_REPORTS):
+        upstream.answered(200, 0.02, b"TEXT", 20.0 + second)
+    assert list(upstream.reports) == [(b"TEXT", 20.0 + each) for each in range(LATEST_REPORTS)]
 
 
 def test_a_request_without_an_answer_is_a_wait_apart() -> None:
