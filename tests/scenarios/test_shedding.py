@@ -118,8 +118,8 @@ async def test_other_thresholds_hold_at_once_and_the_admin_address_is_never_shed
     async with _shop(tmp_path, _rules(metric.format(10, 20, 30))) as (shop, front):
         shop.report = "TEXT named_metrics.threads=50"
         await _until(front, "/orders", 503, within=15.0)
-        assert (await front.planb.admin("GET", "/-/healthy")).status == 200
-        assert (await front.planb.admin("GET", "/-/ready")).status == 200
+        for address in ("/-/healthy", "/-/ready", "/metrics", "/", "/-/status"):
+            assert (await front.planb.admin("GET", address)).status == 200, address
 
         text = front.planb.file.read_text()
         front.planb.rewrite(text.replace("10, full: 20, refuse: 30", "100, full: 200, refuse: 300"))
