@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.ops import signals_cgroup_v1, signals_cgroup_v2, signals_pressure
-from proxy.ops.signals_host import HostCpu, LoadAverage
+from proxy.ops.signals_host import HostCpu, HostStat, LoadAverage
 from proxy.ops.signals_host import memory_in_use as host_memory
 from proxy.ops.signals_loop_lag import LoopLag
 from proxy.ops.signals_system import System, Unreadable
@@ -69,6 +69,7 @@ class Sampler:
     ) -> None:
         self._traffic = traffic
         self._system = system or System(cpus=_own_cpus(), machine_cpus=os.cpu_count() or 0)
+        self._stat = HostStat(self._system)
         self._clock = clock
         self._wall = wall
         self._loop_lag = LoopLag(loop, clock)
@@ -169,14 +170,13 @@ class Sampler:
         system = self._system
         match name:
             case "cpu":
-                return _cpu(system)
+                return _cpu(system, self._stat)
             case "throttled":
                 return _throttled(system)
             case "memory":
                 return _memory(system)
             case "load":
-                average = LoadAverage(system)
-                return lambda _: average.per_cpu()
+                return LoadAverage(system, self._stat).per_cpu
             case "cpu_pressure" | "memory_pressure":
                 path = signals_pressure.pressure_file(system, name.removesuffix("_pressure"))
                 return lambda _: signals_pressure.stalled(path)
@@ -207,7 +207,7 @@ def _cpu_groups(system: System) -> list[CpuGroup]:
     return [signals_cgroup_v1.CpuGroup(system, folder) for folder in folders]
 
 
-def _cpu(system: System) -> Reader:
+def _cpu(system: System, stat: HostStat) -> Reader:
     """Of the container where it has a quota, else of the machine."""
     try:
         groups = _cpu_groups(system)
@@ -216,8 +216,7 @@ def _cpu(system: System) -> Reader:
             raise
         groups = []
     if not groups:
-        host = HostCpu(system)
-        return lambda _: host.utilization()
+        return HostCpu(system, stat).utilization
     return lambda now: _highest([group.utilization(now) for group in groups])
 
 

@@ -1,18 +1,21 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from proxy.ops.signals_host import RECENT_SAMPLES, HostCpu, LoadAverage, memory_in_use
+from proxy.ops.signals_host import RECENT_SAMPLES, HostCpu, HostStat, LoadAverage, memory_in_use
 from proxy.ops.signals_system import Unreadable
 from tests.ops.recorded import PROC, STAT, files, system
 
 
 def test_cpu_is_that_of_the_cpus_that_may_be_used(tmp_path: Path) -> None:
-    both = HostCpu(system(tmp_path))
-    first = HostCpu(system(tmp_path, cpus=frozenset({0})))
-    assert both.utilization() is None
-    assert first.utilization() is None
+    made = system(tmp_path)
+    stat = HostStat(made)
+    both = HostCpu(made, stat)
+    first = HostCpu(replace(made, cpus=frozenset({0})), stat)
+    assert both.utilization(1.0) is None
+    assert first.utilization(1.0) is None
     # 20 ticks of work, 70 idle and 10 of waiting for a disk on one; 100 of work on the other, of
     # which 40 went to other machines.
     later = STAT.replace(
@@ -20,8 +23,8 @@ def test_cpu_is_that_of_the_cpus_that_may_be_used(tmp_path: Path) -> None:
     )
     later = later.replace("cpu1 655810", "cpu1 655870").replace("25110 464", "25110 504")
     files(tmp_path / "proc", {"stat": later})
-    assert first.utilization() == pytest.approx(0.2)
-    assert both.utilization() == pytest.approx(0.6)
+    assert first.utilization(2.0) == pytest.approx(0.2)
+    assert both.utilization(2.0) == pytest.approx(0.6)
 
 
 def test_memory_is_what_is_not_available(tmp_path: Path) -> None:
@@ -30,19 +33,21 @@ def test_memory_is_what_is_not_available(tmp_path: Path) -> None:
 
 def test_load_is_divided_by_all_cpus_of_the_machine(tmp_path: Path) -> None:
     """As the tasks are those of the machine, and not of the one CPU that is ours."""
-    average = LoadAverage(system(tmp_path, cpus=frozenset({0})))
-    assert average.per_cpu() == pytest.approx(1.55)
+    made = system(tmp_path, cpus=frozenset({0}))
+    average = LoadAverage(made, HostStat(made))
+    assert average.per_cpu(1.0) == pytest.approx(1.55)
 
 
 def test_load_that_has_gone_is_forgotten_within_seconds(tmp_path: Path) -> None:
-    average = LoadAverage(system(tmp_path))
-    average.per_cpu()
+    made = system(tmp_path)
+    average = LoadAverage(made, HostStat(made))
+    average.per_cpu(0.0)
     files(tmp_path / "proc", {"stat": STAT.replace("running 9", "running 1")})
-    loads = [average.per_cpu() for _ in range(RECENT_SAMPLES + 1)]
+    loads = [average.per_cpu(1.0 + each) for each in range(RECENT_SAMPLES + 1)]
     assert loads[0] == pytest.approx(1.55)
     assert loads[-1] == pytest.approx(0.5)
     files(tmp_path / "proc", {"stat": STAT.replace("running 9", "running 99")})
-    assert [average.per_cpu() for _ in range(9)][-1] == pytest.approx(1.55)
+    assert [average.per_cpu(100.0 + each) for each in range(9)][-1] == pytest.approx(1.55)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +67,24 @@ def test_load_that_has_gone_is_forgotten_within_seconds(tmp_path: Path) -> None:
 )
 def test_nonsense_is_unreadable(tmp_path: Path, name: str, text: str) -> None:
     made = system(tmp_path, proc=PROC | {"stat" if name == "load" else name: text})
-    read: Callable[[], object] = {
-        "stat": HostCpu(made).utilization,
-        "meminfo": lambda: memory_in_use(made),
-        "load": LoadAverage(made).per_cpu,
-        "loadavg": LoadAverage(made).per_cpu,
+    stat = HostStat(made)
+    read: Callable[[float], object] = {
+        "stat": HostCpu(made, stat).utilization,
+        "meminfo": lambda _: memory_in_use(made),
+        "load": LoadAverage(made, stat).per_cpu,
+        "loadavg": LoadAverage(made, stat).per_cpu,
     }[name]
     with pytest.raises(Unreadable):
-        read()
+        read(1.0)
+
+
+def test_of_one_moment_the_file_is_read_once_for_both(tmp_path: Path) -> None:
+    made = system(tmp_path)
+    stat = HostStat(made)
+    cpu, average = HostCpu(made, stat), LoadAverage(made, stat)
+    cpu.utilization(1.0)
+    (made.proc / "stat").unlink()
+    assert average.per_cpu(1.0) == pytest.approx(1.55)
+    for unreadable in (cpu.utilization, average.per_cpu):
+        with pytest.raises(Unreadable):
+            unreadable(2.0)
