@@ -1,4 +1,5 @@
-"""What one decision costs: `Engine.decide` and `Engine.settle`, without a socket.
+"""What one decision costs: `Engine.decide` and `Engine.settle`, without a socket. And what it costs
+to know of the load: see `sampling`.
 
 python -m tests.bench.decision [--repeats 9]
 """
@@ -25,6 +26,7 @@ from proxy.policy.snapshot import (
     UpstreamSpec,
 )
 from proxy.policy.verdict import Completion, State
+from tests.bench import sampling
 from tests.bench.machine import table
 
 LISTENER = "storefront"
@@ -176,7 +178,8 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="decision")
     parser.add_argument("--repeats", type=int, default=9, help="of 2,000 requests each (9)")
-    print(measure(parser.parse_args().repeats))
+    repeats = parser.parse_args().repeats
+    print(f"{measure(repeats)}\n\n{sampling.measure(repeats)}")
 
 
 if __name__ == "__main__":
