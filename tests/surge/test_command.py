@@ -50,6 +50,14 @@ async def test_it_finds_what_is_served_sends_ten_times_that_and_says_what_came_o
     assert "The same without Plan B" not in done.output  # that is for the demo
 
 
+async def test_it_sends_as_many_times_that_as_it_is_told(url: str) -> None:
+    done = await planb("surge", url, "--times", "3", "--seconds", "1", "--json", within=30)
+    data = json.loads(done.output)
+    plan = data["plan"]
+    assert plan["rate"] == pytest.approx(3 * plan["capacity"])
+    assert data["result"]["begun"] == pytest.approx(plan["rate"], abs=1.0)
+
+
 async def test_json_is_all_that_a_script_gets(url: str) -> None:
     done = await planb("surge", url, "--rate", "500", "--seconds", "1", "--json")
     assert done.code == 0
