@@ -22,6 +22,10 @@ RULES = """
 routes:
   - {name: refused, match: {path: "/refused/{name}"}, fallback: {snapshot: 10m},
      limits: [{rate: 1/h, burst: 1, per: "path:name"}]}
+  - {name: low, match: {path: "/low"}, priority: low, fallback: {snapshot: 10m}}
+  - {name: full, match: {path: "/full"}, fallback: {snapshot: 10m}, limits: [{concurrency: 1}]}
+  - {name: queued, match: {path: "/queued"}, fallback: {snapshot: 10m},
+     limits: [{concurrency: 1, queue: 1, queue_timeout: 50ms}]}
   - {name: item, match: {path: "/items/**"}, fallback: {snapshot: 10m}}
   - {name: brief, match: {path: "/brief"}, fallback: {snapshot: 200ms}}
   - name: listed
@@ -30,6 +34,7 @@ routes:
     snapshot_key: {query: [page], cookies: [lang], ignore_cookies: [_ga], headers: [authorization]}
   - {name: plain, match: {path: "/**"}}
 snapshots: {memory: 20MiB, largest: 1MiB}
+shedding: {signals: {reported_cpu: {start: 50%, full: 80%, refuse: 90%}}}
 """
 
 
@@ -72,6 +77,49 @@ async def test_a_refused_request_gets_the_last_good_answer_as_the_shop_sent_it(
     assert re.fullmatch(rb"planb; hit; ttl=-?[0-9]+; detail=rate", added[b"Cache-Status"])
     assert added[b"Proxy-Status"] == b'planb; details="rate"'
     assert len(added) == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [("/full", "concurrency"), ("/queued", "queue_timeout")]
+)
+async def test_who_finds_no_place_gets_the_last_good_answer(
+    shop: Storefront, target: str, reason: str
+) -> None:
+    """It is held by somebody who sends his request for ever."""
+    held = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(ok(b"good"))
+        await peer.read_request_head()
+        held.set()
+        await peer.stall()
+
+    async with shop.origin(script, peers_may_leave=True), shop.client() as holder:
+        assert (await holder.get(target)).body == b"good"
+        await holder.send(request_head("POST", target, "Content-Length: 9") + b"half")
+        await held.wait()
+        copy = await shop.fetch("GET", target)
+        assert (copy.status, copy.body) == (200, b"good")
+        assert copy.header("age") is not None
+        assert copy.header("proxy-status") == f'planb; details="{reason}"'
+    await shop.is_at_rest()
+
+
+async def test_who_is_shed_gets_the_last_good_answer(shop: Storefront) -> None:
+    before = await shop.verdicts("refused", "shed")
+    told = ok(b"good", "Endpoint-Load-Metrics: TEXT cpu_utilization=0.6")
+    async with shop.origin(answering(told)) as origin, asyncio.timeout(10):
+        while (copy := await shop.fetch("GET", "/low")).header("proxy-status") is None:
+            assert copy.body == b"good"
+            await shop.fetch("GET", "/plain")  # the shop goes on telling
+            await asyncio.sleep(0.02)
+        asked = len(origin.requests)
+        assert (await shop.fetch("GET", "/low")).body == b"good"
+        assert len(origin.requests) == asked
+    assert (copy.status, copy.body) == (200, b"good")
+    assert copy.header("proxy-status") == 'planb; details="shed"'
+    assert await shop.verdicts("refused", "shed") == before + 2
 
 
 async def test_it_counts_as_refused_and_as_answered(shop: Storefront) -> None:
