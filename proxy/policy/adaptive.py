@@ -63,7 +63,7 @@ class AdaptiveLimiter:
         """
         self.in_flight -= 1
         if status < 500 and status != _TOO_MANY:
-            self.algorithm.sample(latency, began_with, self.queue.is_pressed(now), now)
+            self.algorithm.sample(latency, began_with, self.queue.calm(now), now)
         else:
             self._learn_if_slow(latency, began_with, now)
 
@@ -90,7 +90,7 @@ class AdaptiveLimiter:
         connection takes no time.
         """
         if latency > SLOW * self.algorithm.latency > 0.0:
-            self.algorithm.sample(latency, began_with, self.queue.is_pressed(now), now)
+            self.algorithm.sample(latency, began_with, self.queue.calm(now), now)
 
     def reap(self, now: float) -> bool:
         """Takes back the forsaken permits that are due; whether there were any."""

@@ -1,4 +1,8 @@
-"""A limit on requests in flight that finds itself, by how latency answers to it."""
+"""A limit on requests in flight that finds itself, by how latency answers to it.
+
+Constants without another source are this module's own, found in the simulation: "worst" is what the
+trial that fares worst has of what is within reach (tests/simulation), 92 % as they are.
+"""
 
 from collections.abc import Callable
 from math import sqrt
@@ -25,6 +29,30 @@ FEWEST, PRECISION, MOST = 20, 0.08, 250
 many at most. Even latencies need few, fast and slow routes together need many.
 """
 
+PRESSED = 1.0
+"""Seconds after a refusal in which the limit may fall, and a baseline not rise by itself: overload
+is overload while chance lets nobody be refused for a moment.
+"""
+
+REFUSING = 0.2
+"""Seconds after a refusal, or an answer's time if that is more, in which a dip may begin: so few
+are refused for it who would not have been. With PRESSED instead, a queue that chance had made a
+second after a burst led to a dip at 0.9 times the capacity, which refused 270.
+"""
+
+FALL, RISE = 0.2, 0.1
+"""Of the way to a window's mean that the baseline goes: down to a lesser one (0.05 to 1.0 are
+alike), and up to a greater one while nobody is refused. With a RISE of 0.5 a limit of 10 slots goes
+to 80 at 1.1 times their capacity, instead of 26; with 0.02 a shop that is slower, and bears it, has
+half as many refused again until that is believed.
+"""
+
+STEEP = 0.8
+"""Of the limit: a window that would leave less makes a dip at once, due or not. With 0.7 a shop
+that got slower is taken for an overloaded one for longer (worst 78 %), with 0.9 chance makes dips
+(88 %).
+"""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds between two dips, doubled with each that found nothing new, and spread by a quarter to
 either side. A dip lasts some two to four latencies: a percent of the time where answers take 20 ms.
@@ -34,7 +62,10 @@ DEPTH, DEEPEST = 0.8, 0.5
 """What a dip leaves of what the upstream is believed to take without a queue; and of the limit."""
 
 DRAINED = 1.5
-"""Latencies until a lowered limit shows in the answers: those in flight before have ended."""
+"""Latencies until a lowered limit shows in the answers: those in flight before have ended, and the
+upstream's queue is shorter. With 1.0 some of those are counted (one slot: 92 instead of 99 %), with
+2.0 dips last longer (worst 90 %).
+"""
 
 LONGEST_WAIT = 1.0
 """Seconds that are waited for that at most: an upstream that was stuck for a minute, and answers
@@ -42,13 +73,26 @@ all at once, must not leave the limit deaf for another.
 """
 
 INSENSITIVE = 0.93
-"""A dip that leaves so much of the latency, or more, says that there was no queue."""
+"""Of the mean latency: a dip that leaves more says that there was no queue. Less than one, because
+a mean's noise is PRECISION: 0.88 is as good, with 0.97 noise passes for a queue (worst 85 %).
+"""
 
 SATURATED = 0.92
-"""A dip that leaves so much of the rate, or more, was not deep enough: there is a queue still."""
+"""Of the rate (places against what the upstream takes without a queue): a dip that leaves more was
+not deep enough, there is a queue still. With 0.85 more dips go deeper than they need (worst 90 %),
+with 0.98 fewer than do (92 %, and half a percent less on average).
+"""
 
 NEWS = 0.2
-"""A baseline that is off by so much of itself is looked at again soon."""
+"""Of the baseline: when a dip shows one that is so far off, the next comes soon. With 0.1 noise is
+news (worst 91 %).
+"""
+
+HALF_WAY = 0.5
+"""Of the way to a dip's mean that the baseline goes (all of it, to one that is less by `NEWS`).
+With 0.25 a shop that got slower is believed too late (worst 83 %), with 1.0 noise is believed
+(87 %).
+"""
 
 SILENCE = 1.0
 """Seconds, and four latencies, without a sample after which what was begun is worth nothing."""
@@ -67,7 +111,7 @@ class GradientLimit:
     gradients apart. Gradient2's is a long-term mean, which takes in the queue itself under
     lasting overload. Envoy's is measured with three requests in flight, at the cost of refusals.
     Here the limit dips, as BBR's does (ProbeRTT), but by a part of itself, for a few latencies, and
-    only while requests are refused in any case (`pressed`). What the latency does then, says what
+    only while requests are refused in any case (`REFUSING`). What the latency does then, says what
     it consists of:
 
     - It falls, and the rate with it: what is left is the upstream's own. The baseline may fall.
@@ -80,8 +124,8 @@ class GradientLimit:
     of the queue only: dips at different times, and a baseline that a fall of the latency does not
     raise, keep them from driving each other up.
 
-    The limit grows only when it was reached, and falls only while `pressed`: a shop that serves
-    all that comes needs no limit, however long it takes.
+    The limit grows only when it was reached, and falls only while requests are refused: a shop that
+    serves all that comes needs no limit, however long it takes.
 
     Times are seconds. `jitter` returns a number in [0, 1). Cost: some additions for a sample.
     """
@@ -130,9 +174,9 @@ class GradientLimit:
         self._pause = FIRST_PAUSE
         self._dip_at = 0.0
 
-    def sample(self, latency: float, in_flight: int, pressed: bool, now: float) -> None:
-        """An answer came after `latency`. `in_flight` were, when its request was sent, with it;
-        `pressed` says whether requests are being refused.
+    def sample(self, latency: float, in_flight: int, calm: float, now: float) -> None:
+        """An answer came after `latency`. `in_flight` were, when its request was sent, with it; the
+        last refusal was `calm` ago.
         """
         silence = now - self._last_at
         self._last_at = now
@@ -162,7 +206,7 @@ class GradientLimit:
         elif self._dipping:
             self._after_dip(mean, now)
         else:
-            self._decide(mean, pressed, now)
+            self._decide(mean, calm, now)
 
     def reconfigure(self, least: int, most: int) -> None:
         """Goes on between other bounds, from where it is."""
@@ -171,23 +215,25 @@ class GradientLimit:
         self._dipping = False
         self._move(self.limit)
 
-    def _decide(self, mean: float, pressed: bool, now: float) -> None:
+    def _decide(self, mean: float, calm: float, now: float) -> None:
         """At the end of a window with this mean latency."""
+        pressed = calm < PRESSED
         self.latency = mean
         baseline = self.baseline
         if not baseline:
             baseline = mean
         elif mean < baseline:
             # Less than what was thought to be the least.
-            baseline += 0.2 * (mean - baseline)
+            baseline += FALL * (mean - baseline)
         elif not pressed:
             # All that come are served: if it takes longer, then not because of our limit.
-            baseline += 0.1 * (mean - baseline)
+            baseline += RISE * (mean - baseline)
         self.baseline = baseline
         limit = self.limit
         gradient = max(STEEPEST, min(1.0, TOLERANCE * baseline / mean))
         new = gradient * limit + sqrt(limit)
-        if pressed and mean > TOLERANCE * baseline and (now >= self._dip_at or new < 0.8 * limit):
+        queued = calm < max(REFUSING, min(PRESSED, mean)) and mean > TOLERANCE * baseline
+        if queued and (now >= self._dip_at or new < STEEP * limit):
             self._dip(limit, mean, max(DEEPEST, DEPTH * baseline / mean), now)
         elif (pressed and new < limit) or (self._reached and new > limit):
             self._move(new)
@@ -208,11 +254,11 @@ class GradientLimit:
         baseline = self.baseline
         off = abs(mean - baseline) > NEWS * baseline
         if mean > INSENSITIVE * self._before:
-            # By half, for it may be noise: the next dip comes soon.
-            self.baseline += 0.5 * (mean - baseline)
+            # Not all the way, for it may be noise: the next dip comes soon.
+            self.baseline += HALF_WAY * (mean - baseline)
         else:
             if mean < baseline:
-                self.baseline += (1.0 if off else 0.5) * (mean - baseline)
+                self.baseline += (1.0 if off else HALF_WAY) * (mean - baseline)
             # What the upstream takes without a queue: rate times latency.
             knee = self._from / self._before * mean
             if self.places > max(1, self._least) and self.places > SATURATED * knee:

@@ -1,6 +1,7 @@
 """Who waits for a place upstream: the important first, nobody for long."""
 
 from collections import OrderedDict
+from math import inf
 
 from proxy.policy.priority import Priority
 
@@ -86,12 +87,12 @@ class PriorityQueue:
 
     def __init__(self) -> None:
         self._levels = [_Level() for _ in range(_LEVELS)]
-        self._refused_at = -CALM
+        self._refused_at = -inf
         self.waiting = 0
 
-    def is_pressed(self, now: float) -> bool:
-        """Whether anybody was refused a moment ago."""
-        return now - self._refused_at < CALM
+    def calm(self, now: float) -> float:
+        """Seconds since anybody was refused; infinite if nobody ever was."""
+        return now - self._refused_at
 
     def patience(
         self, priority: int, served_per_second: float, latency: float, now: float

@@ -1,5 +1,7 @@
 """The important first, and nobody for long."""
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +90,7 @@ def test_few_wait_behind_a_queue_that_stands() -> None:
 def test_a_queue_stands_when_one_has_waited_in_vain() -> None:
     waiting = queue(*((f"{number}", LOW) for number in range(4)))
     waiting.expire("0", LOW, INTERVAL)
-    assert waiting.is_pressed(INTERVAL)
+    assert waiting.calm(INTERVAL) == 0.0
     assert waiting.patience(LOW, RATE, 0.02, INTERVAL) == 0.0
 
 
@@ -166,7 +168,7 @@ def test_an_important_newcomer_takes_the_place_of_the_last_of_the_least_importan
     waiting.push("first", CRITICAL, 0.0)
     assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) == "98"
     assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
-    assert waiting.is_pressed(0.0)
+    assert waiting.calm(0.0) == 0.0
 
 
 def test_in_a_queue_that_stands_the_oldest_makes_way_as_it_would_be_served_last() -> None:
@@ -202,7 +204,7 @@ def test_a_waiter_leaves_its_place() -> None:
     assert [waiting.pop(0.0), waiting.pop(0.0)] == ["b", None]
     with pytest.raises(KeyError):
         waiting.remove("a", LOW)
-    assert not waiting.is_pressed(0.0)
+    assert waiting.calm(0.0) == inf
 
 
 def test_a_ticket_waits_once_at_a_time() -> None:
@@ -211,11 +213,9 @@ def test_a_ticket_waits_once_at_a_time() -> None:
         waiting.push("a", LOW, 0.0)
 
 
-def test_refusals_press_for_a_while() -> None:
-    assert not PriorityQueue().is_pressed(0.0)
-    waiting = standing()
-    assert waiting.is_pressed(CALM / 2)
-    assert not waiting.is_pressed(CALM * 1.1)
+def test_it_tells_how_long_ago_the_last_refusal_was() -> None:
+    assert PriorityQueue().calm(0.0) == inf
+    assert standing().calm(0.7) == 0.7
 
 
 @given(
