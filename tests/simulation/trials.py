@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.simulation.candidates import candidate
 from tests.simulation.shop import Answer
 from tests.simulation.street import Street
 from tests.simulation.visitors import Kind
 
 Make = Callable[..., Street]
+
+OURS = "Plan B"
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,16 @@ TRIALS: Sequence[tuple[str, Callable[[Make], Outcome]]] = (
     ("10 x, back from three times", recovery(slower=3.0)),
     ("10 x, back from half the slots", recovery(slots=10)),
 )  # fmt: skip
+
+
+def run(trial: int, name: str, seed: int) -> Outcome:
+    """How the algorithm `name` fares in a trial."""
+
+    def make(**street_of: object) -> Street:
+        street = Street(seed=seed, **street_of)  # type: ignore[arg-type]
+        if name != OURS:
+            for number, sidecar in enumerate(street.sidecars):
+                sidecar.adaptive.algorithm = candidate(name, seed + number)
+        return street
+
+    return TRIALS[trial][1](make)
