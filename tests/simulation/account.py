@@ -16,9 +16,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass
 class Tally:
-    """What happened in a stretch of time; durations in seconds, from each attempt's sending."""
+    """What happened in a stretch of time; durations in seconds, from each attempt's sending.
+
+    `kept` are those of the `wanted` that had a good answer in the end, whenever that was.
+    """
 
     wanted: int = 0
+    kept: int = 0
     good: int = 0
     late: int = 0
     failed: int = 0
@@ -28,6 +32,7 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         self.wanted += other.wanted
+        self.kept += other.kept
         self.good += other.good
         self.late += other.late
         self.failed += other.failed
@@ -62,11 +67,13 @@ class Account:
         self._at(path, now).left += 1
 
     def answered(self, path: str, status: int, took: float, since: float, now: float) -> None:
+        """After an attempt that `took` so long, of a visit that began `since` seconds ago."""
         tally = self._at(path, now)
         if status >= 500:
             tally.failed += 1
         elif took <= GOOD:
             tally.good += 1
+            self._at(path, now - since).kept += 1
             tally.successes.append(took)
         else:
             tally.late += 1

@@ -8,6 +8,7 @@ from proxy.policy.priority import Priority
 from proxy.policy.reasons import Reason
 from proxy.policy.snapshot import (
     AdaptiveSpec,
+    BreakerSpec,
     LimitSpec,
     ListenerSpec,
     RouteSpec,
@@ -28,17 +29,29 @@ def rules(
     *limits: LimitSpec,
     adaptive: AdaptiveSpec | None = None,
     priorities: Mapping[str, Priority] | None = None,
+    limited: Mapping[str, Sequence[LimitSpec]] | None = None,
+    breaker: BreakerSpec | None = None,
 ) -> Snapshot:
-    """Rules of one listener, whose limits they are. `priorities` are those of paths."""
+    """Rules of one listener, whose limits they are. `priorities` are those of paths, which have
+    the limits `limited` besides.
+    """
+    of_paths = limited or {}
     routes = [
-        RouteSpec(path.strip("/"), path, answers=_ANSWERS, priority=priority)
+        RouteSpec(
+            path.strip("/"),
+            path,
+            answers=_ANSWERS,
+            priority=priority,
+            limits=tuple(each.name for each in of_paths.get(path, ())),
+        )
         for path, priority in (priorities or {}).items()
     ]
+    everywhere = [*limits, *(each for some in of_paths.values() for each in some)]
     return Snapshot(
         (ListenerSpec(LISTENER, "::1", 1, "shop", limits=tuple(each.name for each in limits)),),
-        {"shop": UpstreamSpec("shop", "::1", 2, adaptive_concurrency=adaptive)},
+        {"shop": UpstreamSpec("shop", "::1", 2, adaptive_concurrency=adaptive, breaker=breaker)},
         tuple(routes),
-        {each.name: each for each in limits},
+        {each.name: each for each in everywhere},
         _ANSWERS,
     )
 

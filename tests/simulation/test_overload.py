@@ -8,17 +8,33 @@ from statistics import fmean, median
 
 import pytest
 
+from proxy.policy.keys import KeyKind, KeySource
 from proxy.policy.priority import Priority
+from proxy.policy.snapshot import BreakerSpec, ConcurrencySpec, RateSpec
+from tests.simulation.account import percentile
 from tests.simulation.shop import Answer
 from tests.simulation.street import ADAPTIVE, Street, rules
 from tests.simulation.visitors import Kind, Manners
-
-STUBBORN = Manners(patience=1.0, retries=2)
 
 WITH_PRIORITIES = rules(
     adaptive=ADAPTIVE,
     priorities={f"/{each.name.lower()}": each for each in Priority},
 )
+
+CLIENT = KeySource(KeyKind.CLIENT_ADDRESS)
+WHOLE = rules(
+    RateSpec("client", 10.0, 20, 10, 1, CLIENT),
+    adaptive=ADAPTIVE,
+    priorities={f"/{each.name.lower()}": each for each in Priority},
+    limited={
+        "/critical": [ConcurrencySpec("checkout", 64, 128, 0.2)],
+        "/high": [RateSpec("high", 1000.0, 100, 1000, 1)],
+        "/normal": [RateSpec("normal", 600.0, 60, 600, 1)],
+        "/low": [RateSpec("low", 300.0, 30, 300, 1)],
+    },
+    breaker=BreakerSpec("shop/breaker"),
+)
+"""As the bench's (tests/bench/overload/plan_b.py), but for shedding, which watches the machine."""
 
 
 def mixed(critical: float, high: float, normal: float, low: float) -> list[Kind]:
@@ -38,6 +54,18 @@ def test_far_too_many_leave_the_shop_at_its_capacity(times: float) -> None:
     tally = street.run(3.0)
     assert street.share(2.0, 5.0) >= 0.95
     assert tally.late == 0
+    assert tally.success_within(0.99) < 0.1
+    assert tally.refusal_within(0.5) < 0.001
+    assert tally.refusal_within(0.99) < 0.005
+
+
+def test_the_whole_rules_are_no_worse_than_adaptive_concurrency_alone() -> None:
+    street = Street(WHOLE, kinds=mixed(0.05, 0.15, 0.4, 0.4))
+    street.run(1.0, 10.0)
+    tally = street.run(4.0)
+    critical = street.account.between(1.0, 4.0, "/critical")
+    assert street.share(1.0, 5.0) >= 0.95
+    assert critical.kept >= 0.995 * critical.wanted
     assert tally.success_within(0.99) < 0.1
     assert tally.refusal_within(0.5) < 0.001
     assert tally.refusal_within(0.99) < 0.005
@@ -81,6 +109,49 @@ def test_nine_tenths_of_the_capacity_meet_not_one_refusal_in_a_minute() -> None:
     assert street.run(60.0, 0.9).refusals == []
 
 
+def test_the_whole_capacity_is_served_to_nearly_all() -> None:
+    """At 1 x chance alone has more come than go, for as long as it likes."""
+    for seed in range(4):
+        street = Street(seed=seed)
+        tally = street.run(10.0, 1.0)
+        assert tally.good >= 0.95 * tally.wanted
+        assert len(tally.refusals) <= 0.05 * tally.wanted
+        assert tally.refusal_within(0.5) < 0.001
+        assert tally.success_within(0.99) < 0.25
+
+
+@pytest.mark.parametrize("times", [0.5, 0.9, 1.0])
+def test_who_comes_evenly_is_not_refused_up_to_the_capacity(times: float) -> None:
+    street = Street(poisson=False)
+    tally = street.run(10.0, times)
+    assert tally.refusals == []
+    assert street.share(1.0, 10.0) == pytest.approx(times, rel=0.01)
+
+
+def test_far_too_many_who_come_evenly_leave_the_shop_at_its_capacity() -> None:
+    street = Street(poisson=False)
+    street.run(2.0, 10.0)
+    tally = street.run(3.0)
+    assert street.share(2.0, 5.0) >= 0.95
+    assert tally.success_within(0.99) < 0.1
+    assert tally.refusal_within(0.99) < 0.005
+
+
+@pytest.mark.parametrize(("times", "late"), [(1.1, 0.35), (1.5, 0.01)])
+def test_refusals_are_at_once_but_for_bursts_that_may_wait(times: float, late: float) -> None:
+    """Where a queue empties now and then, it may grow to a burst's again, and some of a burst
+    wait in vain.
+    """
+    refusals = []
+    for seed in range(6):
+        street = Street(seed=seed)
+        street.run(2.0, times)
+        refusals += street.run(5.0).refusals
+    assert percentile(refusals, 0.5) < 0.001
+    assert sum(each > 0.005 for each in refusals) < late * len(refusals)
+    assert max(refusals) < 0.11
+
+
 @pytest.mark.parametrize("times", [1.1, 1.5])
 def test_lasting_mild_overload_does_not_drive_the_limit_up(times: float) -> None:
     street = Street(slots=10, work=0.05, kinds=[Kind(work=lambda _: Answer(0.05))])
@@ -90,6 +161,7 @@ def test_lasting_mild_overload_does_not_drive_the_limit_up(times: float) -> None
         street.run(1.0)
         limits.append(street.limit)
     assert max(limits[30:]) <= 30
+    assert median(limits[120:]) <= median(limits[:60]) + 2
     assert street.share(2.0, 180.0) >= 0.95
 
 
@@ -110,8 +182,8 @@ def test_critical_requests_succeed_while_their_own_share_is_below_capacity() -> 
 def test_critical_requests_succeed_at_eight_tenths_of_the_capacity() -> None:
     street = Street(WITH_PRIORITIES, kinds=mixed(0.2, 0.2, 0.3, 0.3))
     street.run(5.0, 4.0)
-    critical = street.account.between(1.0, 4.9, "/critical")
-    assert critical.good >= 0.995 * critical.wanted - 40, "but those still on their way"
+    critical = street.account.between(1.0, 4.0, "/critical")
+    assert critical.kept >= 0.995 * critical.wanted
 
 
 @pytest.mark.parametrize(("work", "share"), [(0.2, 0.8), (0.5, 0.5), (0.5, 0.8)])
@@ -141,16 +213,6 @@ def test_the_more_important_have_the_larger_share() -> None:
     assert shares[1] > shares[2]
     assert shares[2] < 0.4
     assert shares[3] < 0.2
-
-
-def test_after_a_wave_with_naive_retries_all_is_well_within_a_second() -> None:
-    street = Street(manners=STUBBORN)
-    street.run(3.0, 0.5)
-    street.run(5.0, 10.0)
-    street.run(3.0, 0.5)
-    assert street.share(3.0, 8.0) >= 0.8
-    assert street.share(9.0, 11.0) >= 0.95 * 0.5
-    assert street.account.between(9.0, 11.0).refusals == []
 
 
 @pytest.mark.parametrize(("slots", "slower"), [(10, 1.0), (20, 2.0)])
@@ -191,14 +253,22 @@ def test_a_latency_that_stays_three_times_as_high_is_got_used_to() -> None:
 
 
 def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_four_seconds() -> None:
-    street = Street()
-    street.run(2.0, 0.3)
-    street.shop.slower = 3.0
-    first = street.run(4.0)
-    assert len(first.refusals) < 0.25 * first.wanted
-    assert street.run(5.0).refusals == []
-    street.shop.slower = 1.0
-    assert street.run(2.0).refusals == []
+    """At a third of its capacity, three times as slow. In half of the cases nobody is refused."""
+    seconds = range(2, 10)
+    refused = []
+    for seed in range(12):
+        street = Street(seed=seed)
+        street.run(2.0, 0.3)
+        street.shop.slower = 3.0
+        street.run(8.0)
+        tallies = [street.account.between(each, each + 1) for each in seconds]
+        refused.append([len(each.refusals) / each.wanted for each in tallies])
+        street.shop.slower = 1.0
+        assert street.run(2.0).refusals == []
+    means = [fmean(each) for each in zip(*refused, strict=True)]
+    assert means[4:] == [0.0, 0.0, 0.0, 0.0]
+    assert all(mean < most for mean, most in zip(means, (0.17, 0.13, 0.04, 0.02), strict=False))
+    assert max(max(each) for each in refused) < 0.4
 
 
 def test_fast_and_slow_routes_together_are_no_sign_of_overload() -> None:
@@ -246,7 +316,7 @@ def test_a_shop_that_answers_errors_in_no_time_does_not_look_fast() -> None:
 
 
 def test_a_shop_that_stops_for_seconds_is_back_within_a_second() -> None:
-    street = Street(manners=STUBBORN)
+    street = Street(manners=Manners(retries=2))
     street.run(3.0, 2.0)
     street.shop.stop()
     street.run(3.0)

@@ -25,7 +25,7 @@ class Kind:
 @dataclass(frozen=True)
 class Manners:
     """How long a visitor waits for an answer, and what it does when it gets none, or a refusal:
-    up to `retries` more attempts, `pause` seconds after each.
+    up to `retries` more attempts, some `pause` seconds after each.
     """
 
     patience: float = 1.0
