@@ -253,7 +253,7 @@ def test_a_latency_that_stays_three_times_as_high_is_got_used_to() -> None:
 
 
 def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_four_seconds() -> None:
-    """At a third of its capacity, three times as slow. In half of the cases nobody is refused."""
+    """At 30 % of its capacity, three times as slow. In half of the cases nobody is refused."""
     seconds = range(2, 10)
     refused = []
     for seed in range(12):

@@ -92,7 +92,7 @@ TRIALS: Sequence[tuple[str, Callable[[Make], Outcome]]] = (
     ("10 x, contention 1 %", steady(10.0, contention=0.01)),
     ("10 x, 1 slot", steady(10.0, 20.0, slots=1)),
     ("10 x, 4 slots", steady(10.0, slots=4)),
-    ("5 x, 200 slots", steady(5.0, slots=200)),
+    ("3 x, 200 slots", steady(3.0, slots=200)),
     ("10 x, 20 slots of 100 ms", steady(10.0, 20.0, work=0.1, kinds=SLOW)),
     ("5 x, 4 sidecars for 20 s", steady(5.0, 20.0, sidecars=4)),
     ("5 x, half of the slots", change(load=5.0, reach=0.5, slots=10)),
