@@ -28,8 +28,8 @@ CALM = 1.0
 
 ROOM = 0.25 * TARGET
 """Seconds: while the queue stands, no more wait than are served in it. With twice as much p99 of
-the refusals is 6 ms at 2.5 times the capacity, as who has been overtaken waits in vain; with none
-at all permits go to whoever comes, important or not (tests/simulation/README.md).
+the refusals is 7 ms instead of 4 at 2.5 times the capacity, as who has been overtaken waits in
+vain; with none at all permits go to whoever comes, important or not (tests/simulation/README.md).
 """
 
 LONGEST_STAND = 32.0
