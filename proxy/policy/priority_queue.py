@@ -2,20 +2,22 @@
 
 from collections import OrderedDict
 from math import inf
+from typing import Final
 
 from proxy.policy.priority import Priority
 
-TARGET = 0.005
+TARGET: Final = 0.005
 """Seconds: who has waited for longer when its queue begins to stand is refused. CoDel's TARGET (RFC
 8289 section 4.2).
 """
 
-INTERVAL = 0.1
+INTERVAL: Final = 0.1
 """Seconds that anybody waits at most who is not important. CoDel's INTERVAL (RFC 8289 section
 4.3); Maurer, "Fail at Scale", ACM Queue 13(8), 2015, has requests wait for the same two times.
 """
 
-PATIENCE, LONGEST_WAIT = 2.0, 1.0
+PATIENCE: Final = 2.0
+LONGEST_WAIT: Final = 1.0
 """The important wait up to so many times as long as answers take, if that is more; and up to so
 many seconds, as visitors are impatient. RFC 8289 section 4.3 wants an INTERVAL of a round trip at
 its worst, and rightly: where answers take 500 ms, chance alone has the queue of few important ones
@@ -23,27 +25,27 @@ stand for 100 ms, and 39 % of the critical were refused that asked for half of t
 once as long 5 % were, at 80 % of the capacity, with twice as long none.
 """
 
-CALM = 1.0
+CALM: Final = 1.0
 """Seconds after which the last refusal is history."""
 
-ROOM = 0.25 * TARGET
+ROOM: Final = 0.25 * TARGET
 """Seconds: while the queue stands, no more wait than are served in it. With twice as much p99 of
 the refusals is 7 ms instead of 4 at 2.5 times the capacity, as who has been overtaken waits in
 vain; with none at all permits go to whoever comes, important or not (tests/simulation/README.md).
 """
 
-LONGEST_STAND = 32.0
+LONGEST_STAND: Final = 32.0
 """Seconds that a queue stands, while refusals go on, before it may grow again: a `CALM` at first,
 then twice as long each time that it fills up at once.
 """
 
-REGROWTH = 0.4
+REGROWTH: Final = 0.4
 """Of what is served meanwhile, for so much more there is room in a queue that has stood. So where a
 priority gets that much more than is served, room is full at once, and few have begun to wait who
 are refused after all; a burst finds it.
 """
 
-_LEVELS = len(Priority)
+_LEVELS: Final = len(Priority)
 
 
 class _Level:
@@ -74,8 +76,8 @@ class PriorityQueue:
     than `TARGET` are refused (`stale`), and newcomers but for a few (`ROOM`; one at least); the
     newest goes first (Maurer: adaptive LIFO). Later its room grows back (`REGROWTH`), unless it is
     full at once. Each priority stands by itself, and counts only those ahead of it: a flood of
-    unimportant requests leaves the important ones their burst, and one of these takes the place of
-    one of those (`surplus`).
+    unimportant requests leaves the important ones their burst, and when one of these comes, those
+    go for whom there is no room any more (`surplus`).
 
     CoDel's sign that a queue stands is another, no wait below `TARGET` for an `INTERVAL`. It is met
     by chance at four fifths of the capacity, and important requests would be refused that need not.

@@ -179,6 +179,15 @@ def test_in_a_queue_that_stands_the_oldest_makes_way_as_it_would_be_served_last(
     assert waiting.surplus(CRITICAL, RATE, 0.02, 0.0) is None
 
 
+def test_when_a_queue_begins_to_stand_an_important_newcomer_clears_it() -> None:
+    waiting = standing()
+    waiting.push("critical", CRITICAL, 0.001)
+    gone = []
+    while (waiter := waiting.surplus(CRITICAL, RATE, 0.02, 0.001)) is not None:
+        gone.append(waiter)
+    assert gone == list(range(99)), "but for the newest, who is next"
+
+
 def test_after_a_calm_an_important_newcomer_does_not_make_the_queue_stand() -> None:
     waiting, now = drained(standing()), 0.0
     for _ in range(3):
@@ -247,8 +256,6 @@ def test_it_loses_nobody_and_counts_right(
             first = waiting.pop(now)
             if isinstance(first, int):
                 assert inside[first] == max(inside.values())
-                equals = [each for each, of in inside.items() if of is inside[first]]
-                assert first in {equals[0], equals[-1]}
                 del inside[first]
             else:
                 assert not inside

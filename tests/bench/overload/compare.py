@@ -121,11 +121,9 @@ def main() -> None:
     folder = options.into or (RESULTS.parent if whole else None)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        write(
-            results,
-            folder,
-            "make bench-overload" if whole else shlex.join(["compare", *sys.argv[1:]]),
-        )
+        program = ["python", "-m", "tests.bench.overload.compare"]
+        command = "make bench-overload" if whole else shlex.join([*program, *sys.argv[1:]])
+        write(results, folder, command)
 
 
 if __name__ == "__main__":
