@@ -31,11 +31,11 @@ def standing(priority: Priority = LOW, now: float = 0.0) -> PriorityQueue:
     return made
 
 
-def fill(waiting: PriorityQueue, now: float) -> int:
+def fill(waiting: PriorityQueue, now: float, priority: Priority = LOW) -> int:
     """How many find room now, until one is refused."""
     places = 0
-    while waiting.patience(LOW, RATE, 0.02, now) > 0.0:
-        waiting.push(f"{places}", LOW, now)
+    while waiting.patience(priority, RATE, 0.02, now) > 0.0:
+        waiting.push(f"{places}", priority, now)
         places += 1
     return places
 
@@ -85,6 +85,11 @@ def test_where_hardly_any_are_served_one_may_wait_until_it_was_in_vain() -> None
 
 def test_few_wait_behind_a_queue_that_stands() -> None:
     assert fill(drained(standing()), 0.1) == 2
+
+
+def test_more_wait_behind_a_queue_of_critical_ones_that_stands() -> None:
+    waiting = drained(standing(CRITICAL))
+    assert fill(waiting, 0.1, CRITICAL) == 5
 
 
 def test_a_queue_stands_when_one_has_waited_in_vain() -> None:

@@ -186,6 +186,14 @@ def test_critical_requests_succeed_at_eight_tenths_of_the_capacity() -> None:
     assert critical.kept >= 0.995 * critical.wanted
 
 
+def test_critical_requests_that_want_all_of_the_capacity_have_nearly_all_of_it() -> None:
+    street = Street(WITH_PRIORITIES, kinds=mixed(0.05, 0.15, 0.5, 0.3))
+    street.run(2.0, 20.0)
+    street.run(3.0)
+    critical = street.account.between(2.0, 4.8, "/critical")
+    assert critical.kept >= 0.96 * critical.wanted
+
+
 @pytest.mark.parametrize(("work", "share"), [(0.2, 0.8), (0.5, 0.5), (0.5, 0.8)])
 def test_critical_requests_succeed_before_a_slow_shop(work: float, share: float) -> None:
     def takes(draw: random.Random) -> Answer:
