@@ -1,6 +1,5 @@
 """How much is shed: a level that follows the pressure, fast up and slowly down."""
 
-from collections import deque
 from math import inf
 from typing import Final
 
@@ -20,6 +19,12 @@ NEED: Final = 2.0
 """Seconds of nothing but `refuse` after which it rises faster: what has been shed was not enough.
 Then nobody is served four seconds after a wave that leaves nothing else."""
 
+SAMPLES_OF_NEED: Final = 16
+"""Samples of those four seconds: ops takes four in one (`proxy.ops.signals.INTERVAL_SECONDS`). In
+need a level rises no further than to the share of them that ask for as much as it is: to two
+priorities, if it is half. So a signal that jumps in pulses shorter than that does not lock the
+door; a longer one is a wave, and has to be met."""
+
 DWELL: Final = 1.0
 """Seconds for which the pressure must have been lower before the level falls."""
 
@@ -34,10 +39,12 @@ PATIENCE: Final = 4.0
 That is longer than a swing takes at the delays that signals have."""
 
 SAMPLES: Final = 8
-"""Those of two seconds. A level that goes at the slowest rises no further than to the share of them
-that ask for anything: to two priorities, if it is half. A signal that jumps for ever lifts it at
-each peak, and leaves no second of calm to fall in; so it would creep up to the peaks, and lock the
-door. One that has closed in on what the shop bears hardly meets a sample that asks for nothing."""
+"""The last ones, of two seconds. A level that goes at the slowest rises no further than to the
+share of them that ask for half of it at least. A signal that jumps for ever lifts it at each peak,
+and leaves no second of calm to fall in; so it would creep up to the peaks, and lock the door. One
+that has closed in on what the shop bears hardly meets a sample that asks for so little. (With two
+thirds, or over more samples, it meets enough of them at 20 times what the shop can serve to swing
+between all and nothing.)"""
 
 
 class ShedLevel:
@@ -45,7 +52,7 @@ class ShedLevel:
 
     `wanted` is what the pressure asked for last, and `blame` names the signal that did. A signal
     that jumps for one sample changes nothing: the lower one of two counts. One that goes on jumping
-    sheds no larger share than that of the samples in which it asks for anything.
+    sheds no larger share than that of the samples in which it jumps, or twice what others ask for.
     """
 
     __slots__ = (
@@ -69,7 +76,7 @@ class ShedLevel:
         self.level = 0.0
         self.wanted = 0.0
         self.blame = ""
-        self._latest = deque([0.0] * SAMPLES, SAMPLES)
+        self._latest = [0.0] * SAMPLES_OF_NEED
         self._at = inf
         self._falls_from = 0.0
         self._in_need_from = inf
@@ -82,24 +89,23 @@ class ShedLevel:
         passed = max(0.0, now - self._at)
         self._at = now
         self.wanted = wanted
-        before = self._latest[-1]
+        target = min(wanted, self._latest[-1])
+        del self._latest[0]
         self._latest.append(wanted)
-        target = min(wanted, before)
         self._pace(target, now, passed)
         if wanted < 4.0:
             self._in_need_from = inf
         elif self._in_need_from == inf:
             self._in_need_from = now
         if target >= self.level:
-            rise = RISE * self._speed
+            rise, most = RISE * self._speed, 4.0
             if now - self._in_need_from >= NEED:
-                rise = RISE_IN_NEED
+                rise, most = RISE_IN_NEED, _share(self._latest, self.level)
+            elif self._speed == SLOWEST:
+                most = _share(self._latest[-SAMPLES:], self.level / 2.0)
             if target > 0.0:
                 self.blame = blame
-            if self._speed == SLOWEST:
-                asked = sum([1 for each in self._latest if each > 0.0])
-                target = min(target, max(self.level, 4.0 * asked / SAMPLES))
-            self.level = min(target, self.level + rise * passed)
+            self.level = min(target, max(self.level, most), self.level + rise * passed)
             self._falls_from = now + DWELL
         elif now >= self._falls_from:
             self.level = max(target, self.level - FALL * self._speed * passed)
@@ -108,7 +114,7 @@ class ShedLevel:
         """The same, at once: the rules have changed, and not the load."""
         self.open()
         self.level = self.wanted = wanted
-        self._latest.extend([wanted] * SAMPLES)
+        self._latest = [wanted] * SAMPLES_OF_NEED
         self.blame = blame
         self._at = now
 
@@ -126,3 +132,8 @@ class ShedLevel:
             self._speed = max(SLOWEST, self._speed * SHRINK)
         elif now - self._turned_at > PATIENCE:
             self._speed = min(1.0, self._speed * 2.0**passed)
+
+
+def _share(samples: list[float], least: float) -> float:
+    """Of the four priorities the share that `samples` are in which `least` or more is asked for."""
+    return 4.0 * sum([1 for each in samples if each >= least]) / len(samples)

@@ -38,15 +38,27 @@ def test_one_sample_that_jumps_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peaks", "calm", "most"), [(2, 2, 2.0), (5, 3, 2.5), (3, 1, 3.0), (8, 8, 3.0)]
+    ("peaks", "calm", "others", "most"),
+    [
+        (2, 2, 0.0, 2.0),
+        (5, 3, 0.0, 2.5),
+        (3, 1, 0.0, 3.0),
+        (8, 8, 0.0, 3.0),
+        (9, 16, 0.0, 2.25),
+        (12, 12, 0.0, 3.0),
+        (14, 14, 0.0, 3.5),
+        (2, 2, 0.1, 2.0),
+        (12, 12, 0.1, 3.0),
+        (9, 16, 1.9, 3.9),
+    ],
 )
 def test_a_signal_that_jumps_for_ever_does_not_lock_the_door(
-    peaks: int, calm: int, most: float
+    peaks: int, calm: int, others: float, most: float
 ) -> None:
-    """So many samples `refuse`, so many ask for nothing, for ten minutes."""
+    """So many samples `refuse`, so many ask for what other signals do, for ten minutes."""
     level, levels, now = ShedLevel(), list[float](), 0.0
     while now < 600.0:
-        for wanted in [4.0] * peaks + [0.0] * calm:
+        for wanted in [4.0] * peaks + [others] * calm:
             now += STEP
             level.follow(wanted, "loop_lag", now)
             levels.append(level.level)
@@ -184,7 +196,7 @@ def test_critical_ones_are_served_throughout_while_they_fit() -> None:
     assert max(shop.levels[80:]) <= 3.0
 
 
-@pytest.mark.parametrize(("times", "least"), [(1.5, 0.7), (2.0, 0.65)])
+@pytest.mark.parametrize(("times", "least"), [(1.5, 0.7), (2.0, 0.65), (5.0, 0.5)])
 def test_a_shop_that_tells_its_load_a_second_later_is_still_served(
     times: float, least: float
 ) -> None:
