@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from statistics import fmean
+from statistics import median_low
 from typing import Final
 
 from proxy.policy.counters import UpstreamCounters
@@ -64,15 +64,19 @@ class UpstreamSignals:
 
 
 def _reported(reports: Iterable[bytes]) -> dict[str, float]:
-    """Of each metric the mean over those reports that tell it: of several endpoints each tells its
-    own, and the one that answered last is no measure of them all.
+    """Of each metric the median of those reports that tell it: of several endpoints each tells its
+    own, and neither the one that answered last nor one that is mistaken (it tells
+    per cent, say) is a measure of them all. A mean is as wrong as the worst of them.
+
+    It takes more than half to say that there is too much. Of two endpoints one that is mistaken
+    should not close the shop; one that is hot is asked less (`proxy.policy.endpoints`).
     """
     told: dict[str, list[float]] = {}
     for report in reports:
         for name, value in read_load_report(report).items():
             told.setdefault(name, []).append(value)
     return {
-        _REPORTED.get(name) or REPORTED_METRIC + name.removeprefix(f"{NAMED}."): fmean(values)
+        _REPORTED.get(name) or REPORTED_METRIC + name.removeprefix(f"{NAMED}."): median_low(values)
         for name, values in told.items()
     }
 

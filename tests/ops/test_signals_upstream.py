@@ -106,10 +106,22 @@ def test_of_several_endpoints_a_hot_one_is_one_of_them_whoever_answered_last() -
         counters.answered(200, 0.01, b"TEXT application_utilization=" + load, 5.0)
     counters.answered(200, 0.01, None, 6.0)
     signals = UpstreamSignals(counters)
-    assert signals.take(6.0) == {"reported_utilization": pytest.approx(0.4)}
+    assert signals.take(6.0) == {"reported_utilization": 0.2}
     counters.answered(200, 0.01, b"TEXT application_utilization=1.0", 6.0)
-    after = signals.take(6.0)
-    assert after["reported_utilization"] == pytest.approx(0.4)
+    assert signals.take(6.0) == {"reported_utilization": 0.2}
+
+
+@pytest.mark.parametrize("true", [b"0.2", b"0.95"])
+@pytest.mark.parametrize("mistaken", [b"55", b"1e9", b"0"])
+def test_one_mistaken_report_of_eight_neither_closes_the_shop_nor_hides_its_load(
+    true: bytes, mistaken: bytes
+) -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    counters.answered(200, 0.01, b"TEXT cpu_utilization=" + mistaken, 5.0)
+    for _ in range(LATEST_REPORTS - 1):
+        counters.answered(200, 0.01, b"TEXT cpu_utilization=" + true, 5.0)
+    assert signals.take(5.0) == {"reported_cpu": float(true)}
 
 
 def test_a_load_that_has_changed_is_told_by_as_many_answers_as_are_kept() -> None:
@@ -120,10 +132,21 @@ def test_a_load_that_has_changed_is_told_by_as_many_answers_as_are_kept() -> Non
     assert UpstreamSignals(counters).take(5.0) == {"reported_cpu": 0.2}
 
 
-def test_of_what_some_reports_leave_out_the_others_are_the_mean() -> None:
+def test_too_much_is_what_more_than_half_of_the_reports_say() -> None:
+    counters = UpstreamCounters()
+    signals = UpstreamSignals(counters)
+    for load in (b"0.2", b"0.95") * (LATEST_REPORTS // 2):
+        counters.answered(200, 0.01, b"TEXT cpu_utilization=" + load, 5.0)
+    assert signals.take(5.0) == {"reported_cpu": 0.2}
+    counters.answered(200, 0.01, b"TEXT cpu_utilization=0.95", 5.0)
+    assert signals.take(5.0) == {"reported_cpu": 0.95}
+
+
+def test_what_some_reports_leave_out_the_others_tell() -> None:
     counters = UpstreamCounters()
     for report in (b"TEXT mem_utilization=0.5, named_metrics.a=1", b"nonsense", b"TEXT x=1"):
         counters.answered(200, 0.01, report, 5.0)
-    counters.answered(200, 0.01, b"TEXT named_metrics.a=2", 5.0)
+    for value in (b"2", b"3"):
+        counters.answered(200, 0.01, b"TEXT named_metrics.a=" + value, 5.0)
     told = UpstreamSignals(counters).take(5.0)
-    assert told == {"reported_memory": 0.5, "reported_metrics.a": 1.5}
+    assert told == {"reported_memory": 0.5, "reported_metrics.a": 2.0}
