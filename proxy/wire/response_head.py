@@ -22,6 +22,7 @@ from proxy.wire.field_line import (
 )
 from proxy.wire.field_section import MAX_FIELDS, tolerant_fields
 from proxy.wire.grammar import LARGEST_LENGTH, OWS, Field
+from proxy.wire.load_report import LONGEST_REPORT
 from proxy.wire.recent import Recent
 
 SECTION_END = re.compile(rb"\n\r?\n")
@@ -61,7 +62,7 @@ class ResponseHead:
     upstream connection may be used again, once the body has ended by itself. `upgrade`: the
     protocols that it changes to (101) or asks for (426), when `Connection` names the field.
     `connection_names`: the lower-case names in `Connection`. `load_report`: what the upstream says
-    of its load, None if it says nothing.
+    of its load, None if it says nothing, or more than is ever read.
 
     A head whose lines all repeat may be that of many responses: nothing in it changes but
     `forwarded`, what has been made of it (see `proxy.wire.fields`); None for others.
@@ -257,7 +258,8 @@ def _usual_head(status: int, reason: bytes, pieces: list[bytes]) -> ResponseHead
         return None
     keep_alive = names is not CLOSE_ALONE
     head = ResponseHead(status, reason, (1, 1), lines, length, chunked, keep_alive, None, names)
-    head.load_report = load_report
+    if load_report is not None and len(load_report) <= LONGEST_REPORT:
+        head.load_report = load_report
     if all_known:
         head.forwarded = {}
     return head
@@ -304,7 +306,7 @@ def _response_head(head: bytes) -> ResponseHead:
     )
     # Of several none is believed.
     reports = [each.value for each in lines if each.kind == LOAD_REPORT]
-    if len(reports) == 1:
+    if len(reports) == 1 and len(reports[0]) <= LONGEST_REPORT:
         whole.load_report = reports[0]
     return whole
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.wire.errors import BadResponse
 from proxy.wire.fields import forward_response_head
+from proxy.wire.load_report import LONGEST_REPORT
 from proxy.wire.response_head import (
     Framing,
     ResponseHead,
@@ -228,6 +229,19 @@ def test_an_upstream_s_report_of_its_load_is_kept_and_goes_no_further(start: byt
 def test_of_two_reports_none_is_believed(start: bytes) -> None:
     assert read(with_fields(REPORT, REPORT, start=start)).load_report is None
     assert read(with_fields(b"A: b", start=start)).load_report is None
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK"])
+def test_a_report_that_nobody_would_read_is_none_and_goes_no_further(start: bytes) -> None:
+    """It would take a readable one's place among the latest."""
+    longest = REPORT + b"," * (LONGEST_REPORT - len(REPORT) + len(b"Endpoint-Load-Metrics: "))
+    head = read(with_fields(longest, start=start), max_bytes=2 * LONGEST_REPORT)
+    assert len(head.load_report or b"") == LONGEST_REPORT
+    longer = with_fields(longest + b",", b"Content-Length: 0", start=start)
+    head = read(longer, max_bytes=2 * LONGEST_REPORT)
+    assert head.load_report is None
+    sent = forward_response_head(head, to_version=(1, 1), chunked=False, close=False)
+    assert sent == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def test_a_report_is_not_remembered_with_the_rest_of_a_head() -> None:
