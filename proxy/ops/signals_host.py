@@ -88,7 +88,7 @@ class LoadAverage:
         self._latest: deque[int] = deque(maxlen=RECENT_SAMPLES)
 
     def per_cpu(self, now: float) -> float:
-        """It. Raises Unreadable."""
+        """The average for each CPU, bounded so. Raises Unreadable."""
         path = self._stat.path
         cpus = 0
         tasks = -1  # this one, which runs to ask

@@ -33,6 +33,19 @@ def test_of_a_group_that_did_nothing_nothing_is_said(tmp_path: Path) -> None:
     assert growth(tmp_path, throttled=0, periods=0, seconds=0.0) is None
 
 
+def test_a_value_holds_until_the_next_period_must_have_ended(tmp_path: Path) -> None:
+    stat = tmp_path / "cpu.stat"
+    stat.write_text("nr_periods 1\nnr_throttled 1\nthrottled_usec 0\n")
+    throttling = Throttling(stat, b"throttled_usec", 1e6)
+    assert throttling.share(100.0) is None
+    stat.write_text("nr_periods 2\nnr_throttled 2\nthrottled_usec 500000\n")
+    shares = [throttling.share(101.0 + sample / 4) for sample in range(12)]
+    # A second in which that period is known of, and as long again as the next one may take.
+    assert shares[0] == 0.5
+    assert shares[3] == shares[7] == pytest.approx(0.5 / 1.75)
+    assert shares[8:] == [None] * 4
+
+
 @pytest.mark.parametrize("missing", ["nr_periods", "nr_throttled", "throttled_usec"])
 def test_a_missing_count_is_unreadable(tmp_path: Path, missing: str) -> None:
     stat = tmp_path / "cpu.stat"
