@@ -21,10 +21,15 @@ TURN: Final = 300.0
 """Seconds for which a client keeps its place. DAGOR draws its users' priorities anew every hour
 (SoCC 2018, section 4.2.2); a sale is over then."""
 
-_NUMBERS: Final = Struct(">16I")
+_DIGEST: Final = Struct(">16I")
+"""A client's digest, the largest there is of BLAKE2b, in numbers: each is its place for a turn but
+the last, which says when its turns begin."""
+
 _PLACES: Final = 15
-"""A client's digest, the largest there is of BLAKE2b, in numbers: one says when its turns begin,
-each of the others is its place for a turn. So after 75 minutes it has the first again."""
+"""How many of them are places: so after 75 minutes a client has the first again."""
+
+_RANGE: Final = 2.0**32
+"""How many values each of them can have."""
 
 PROBE_SHARE: Final = 0.01
 """The share of what is shed that is let in all the same: to see whether the pressure is gone, also
@@ -40,9 +45,9 @@ class Shedder:
     Requests have a place between 0 and 4: their priority, and within it where a hash puts their
     client. Those below the level of their upstream are shed: low ones first, of a priority always
     the same clients, until they get another place. Each does so at moments of its own: were it the
-    same one for all, every visit under way would be torn then. The moments are those of the wall
-    clock, so that all sidecars of a shop shed the same clients. The compound admission level of
-    DAGOR (SoCC 2018, section 4.2) with a real number for its pair.
+    same one for all, every visit under way would be torn at once. The moments are those of the wall
+    clock, and the hash has no key, so that all sidecars of a shop shed the same clients. The
+    compound admission level of DAGOR (SoCC 2018, section 4.2) with a real number for its pair.
 
     Only inbound listeners shed: what the shop calls is part of a request that was let in, and to
     refuse it would waste what that has cost (Google SRE book, chapter 22: reject early).
@@ -150,9 +155,9 @@ class Shedder:
 
     def place(self, request: Request) -> float:
         """Where the client of `request` stands within its priority: in [0, 1), evenly."""
-        numbers: tuple[int, ...] = _NUMBERS.unpack(blake2b(self._per.key(request)).digest())
-        turn = int(self._wall / TURN + numbers[_PLACES] / 4294967296.0)
-        return numbers[turn % _PLACES] / 4294967296.0
+        numbers: tuple[int, ...] = _DIGEST.unpack(blake2b(self._per.key(request)).digest())
+        turn = int(self._wall / TURN + numbers[_PLACES] / _RANGE)
+        return numbers[turn % _PLACES] / _RANGE
 
     def _are_other_thresholds(self, before: SheddingSpec | None) -> bool:
         """For what was sampled by the rules before: a signal that is new tells nothing yet, also
