@@ -51,7 +51,6 @@ async def test_too_much_load_in_a_file_is_a_refusal_over_a_socket(
     tmp_path: Path, signal: str, overload: Overload, cgroups: Mapping[str, str], express: bool
 ) -> None:
     made = system(tmp_path, cgroups=cgroups)
-    now = time.monotonic() - SAMPLES * INTERVAL_SECONDS
     more = f"shedding: {{signals: {{{signal}: {{}}}}}}"
     ask = request_head("GET", "/bytes/9", "Accept: application/json")
     async with (
@@ -59,11 +58,13 @@ async def test_too_much_load_in_a_file_is_a_refusal_over_a_socket(
         listening(origin.url, tmp_path, more=more, express=express) as lane,
     ):
         engine = lane.services.engine
-        traffic = Readings(lane.services, [lane.listener])
-        sampler = Sampler(traffic, asyncio.get_running_loop(), made, lambda: now)
         spec = engine.rules.snapshot.shedding
         assert spec is not None
         assert (await fetch(lane.port, ask)).status == 200
+        # So that the last sample is of now: it is stale after three seconds.
+        now = time.monotonic() - SAMPLES * INTERVAL_SECONDS
+        traffic = Readings(lane.services, [lane.listener])
+        sampler = Sampler(traffic, asyncio.get_running_loop(), made, lambda: now)
         for number in range(SAMPLES):
             files(tmp_path, overload(number * INTERVAL_SECONDS))
             now += INTERVAL_SECONDS
