@@ -6,95 +6,104 @@ trial that fares worst has of what is within reach (tests/simulation), 92 % as t
 
 from collections.abc import Callable
 from math import sqrt
+from typing import Final
 
-INITIAL = 16
+from proxy.policy.priority_queue import CALM
+
+INITIAL: Final = 16
 """Requests in flight at first. Netflix's concurrency-limits begin with 20; less is grown from in a
 few windows, and more would be too much for a small shop.
 """
 
-TOLERANCE = 1.1
+TOLERANCE: Final = 1.1
 """So many times the baseline is no sign of a queue yet. Envoy's adaptive_concurrency calls it the
 buffer (25 % unless told otherwise), Netflix's Gradient2 the tolerance (1.5): 1.1 kept a shop whose
 work gets slower by its queue at more than 95 % of its capacity, 1.2 did not.
 """
 
-STEEPEST = 0.5
+STEEPEST: Final = 0.5
 """What one window takes at most: the bound of both as well."""
 
-WINDOW = 0.1
+WINDOW: Final = 0.1
 """Seconds of samples at least that make a decision; as Envoy's sample aggregation."""
 
-FEWEST, PRECISION, MOST = 20, 0.08, 250
+FEWEST: Final = 20
+PRECISION: Final = 0.08
+MOST: Final = 250
 """Samples that make a decision: until their mean has a standard error of so much of itself, and as
 many at most. Even latencies need few, fast and slow routes together need many.
 """
 
-PRESSED = 1.0
+PRESSED: Final = CALM
 """Seconds after a refusal in which the limit may fall, and a baseline not rise by itself: overload
-is overload while chance lets nobody be refused for a moment.
+is overload while chance lets nobody be refused for a moment. As long as for the queue, whose sign
+of it this is.
 """
 
-REFUSING = 0.2
+REFUSING: Final = 0.2
 """Seconds after a refusal, or an answer's time if that is more, in which a dip may begin: so few
 are refused for it who would not have been. With PRESSED instead, a queue that chance had made a
 second after a burst led to a dip at 0.9 times the capacity, which refused 270.
 """
 
-FALL, RISE = 0.2, 0.1
+FALL: Final = 0.2
+RISE: Final = 0.1
 """Of the way to a window's mean that the baseline goes: down to a lesser one (0.05 to 1.0 are
 alike), and up to a greater one while nobody is refused. With a RISE of 0.5 a limit of 10 slots goes
 to 80 at 1.1 times their capacity, instead of 26; with 0.02 a shop that is slower, and bears it, has
 half as many refused again until that is believed.
 """
 
-STEEP = 0.8
+STEEP: Final = 0.8
 """Of the limit: a window that would leave less makes a dip at once, due or not. With 0.7 a shop
 that got slower is taken for an overloaded one for longer (worst 78 %), with 0.9 chance makes dips
 (88 %).
 """
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 8.0
 """Seconds between two dips, doubled with each that found nothing new, and spread by a quarter to
 either side. A dip lasts some two to four latencies: a percent of the time where answers take 20 ms.
 """
 
-DEPTH, DEEPEST = 0.8, 0.5
+DEPTH: Final = 0.8
+DEEPEST: Final = 0.5
 """What a dip leaves of what the upstream is believed to take without a queue; and of the limit."""
 
-DRAINED = 1.5
+DRAINED: Final = 1.5
 """Latencies until a lowered limit shows in the answers: those in flight before have ended, and the
 upstream's queue is shorter. With 1.0 some of those are counted (one slot: 92 instead of 99 %), with
 2.0 dips last longer (worst 90 %).
 """
 
-LONGEST_WAIT = 1.0
+LONGEST_WAIT: Final = 1.0
 """Seconds that are waited for that at most: an upstream that was stuck for a minute, and answers
 all at once, must not leave the limit deaf for another.
 """
 
-INSENSITIVE = 0.93
+INSENSITIVE: Final = 0.93
 """Of the mean latency: a dip that leaves more says that there was no queue. Less than one, because
 a mean's noise is PRECISION: 0.88 is as good, with 0.97 noise passes for a queue (worst 85 %).
 """
 
-SATURATED = 0.92
+SATURATED: Final = 0.92
 """Of the rate (places against what the upstream takes without a queue): a dip that leaves more was
 not deep enough, there is a queue still. With 0.85 more dips go deeper than they need (worst 90 %),
 with 0.98 fewer than do (92 %, and half a percent less on average).
 """
 
-NEWS = 0.2
+NEWS: Final = 0.2
 """Of the baseline: when a dip shows one that is so far off, the next comes soon. With 0.1 noise is
 news (worst 91 %).
 """
 
-HALF_WAY = 0.5
+HALF_WAY: Final = 0.5
 """Of the way to a dip's mean that the baseline goes (all of it, to one that is less by `NEWS`).
 With 0.25 a shop that got slower is believed too late (worst 83 %), with 1.0 noise is believed
 (87 %).
 """
 
-SILENCE = 1.0
+SILENCE: Final = 1.0
 """Seconds, and four latencies, without a sample after which what was begun is worth nothing."""
 
 
