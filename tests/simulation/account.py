@@ -66,14 +66,14 @@ class Account:
     def left(self, path: str, now: float) -> None:
         self._at(path, now).left += 1
 
-    def answered(self, path: str, status: int, took: float, since: float, now: float) -> None:
-        """After an attempt that `took` so long, of a visit that began `since` seconds ago."""
+    def answered(self, path: str, status: int, took: float, began_at: float, now: float) -> None:
+        """After an attempt that `took` so long, of a visit that began at `began_at`."""
         tally = self._at(path, now)
         if status >= 500:
             tally.failed += 1
         elif took <= GOOD:
             tally.good += 1
-            self._at(path, now - since).kept += 1
+            self._at(path, began_at).kept += 1
             tally.successes.append(took)
         else:
             tally.late += 1

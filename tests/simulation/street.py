@@ -105,6 +105,12 @@ class Street:
         """How many requests the first sidecar lets in flight."""
         return self.sidecars[0].adaptive.algorithm.places
 
+    def refused_by(self, limit: str) -> int:
+        """How many requests `limit` has refused at the first sidecar."""
+        engine = self.sidecars[0].engine
+        assert engine is not None
+        return engine.rules.limits[limit].counters.refused
+
     def at(self, when: float, call: Callable[[], None]) -> None:
         self.events.at(self._began_at + when, call)
 

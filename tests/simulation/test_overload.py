@@ -22,7 +22,7 @@ WITH_PRIORITIES = rules(
 )
 
 CLIENT = KeySource(KeyKind.CLIENT_ADDRESS)
-WHOLE = rules(
+BY_HAND = rules(
     RateSpec("client", 10.0, 20, 10, 1, CLIENT),
     adaptive=ADAPTIVE,
     priorities={f"/{each.name.lower()}": each for each in Priority},
@@ -34,7 +34,9 @@ WHOLE = rules(
     },
     breaker=BreakerSpec("shop/breaker"),
 )
-"""As the bench's (tests/bench/overload/plan_b.py), but for shedding, which watches the machine."""
+"""As the bench's whole rules (tests/bench/overload/plan_b.py), but for shedding, which watches the
+machine.
+"""
 
 
 def mixed(critical: float, high: float, normal: float, low: float) -> list[Kind]:
@@ -59,16 +61,20 @@ def test_far_too_many_leave_the_shop_at_its_capacity(times: float) -> None:
     assert tally.refusal_within(0.99) < 0.005
 
 
-def test_the_whole_rules_are_no_worse_than_adaptive_concurrency_alone() -> None:
-    street = Street(WHOLE, kinds=mixed(0.05, 0.15, 0.4, 0.4))
-    street.run(1.0, 10.0)
-    tally = street.run(4.0)
-    critical = street.account.between(1.0, 4.0, "/critical")
-    assert street.share(1.0, 5.0) >= 0.95
-    assert critical.kept >= 0.995 * critical.wanted
-    assert tally.success_within(0.99) < 0.1
-    assert tally.refusal_within(0.5) < 0.001
-    assert tally.refusal_within(0.99) < 0.005
+def test_limits_by_hand_take_nothing_from_what_adaptive_concurrency_gives_alone() -> None:
+    """Side by side, before the same visitors: a scraper is a fifth of them."""
+    kinds = [*mixed(0.05, 0.15, 0.4, 0.2), Kind("/high", 0.2, client="198.51.100.1")]
+    alone, by_hand = Street(WITH_PRIORITIES, kinds=kinds), Street(BY_HAND, kinds=kinds)
+    for street in (alone, by_hand):
+        street.run(1.0, 10.0)
+        tally = street.run(4.0)
+        critical = street.account.between(1.0, 4.0, "/critical")
+        assert critical.kept >= 0.995 * critical.wanted
+        assert tally.success_within(0.99) < 0.1
+        assert tally.refusal_within(0.5) < 0.001
+        assert tally.refusal_within(0.99) < 0.005
+    assert by_hand.share(1.0, 5.0) >= alone.share(1.0, 5.0) - 0.01
+    assert by_hand.refused_by("client") > 0.9 * 0.2 * 10.0 * 5.0 * by_hand.capacity
 
 
 def test_what_rates_leave_is_refused_at_once_as_well() -> None:
@@ -126,6 +132,8 @@ def test_who_comes_evenly_is_not_refused_up_to_the_capacity(times: float) -> Non
     tally = street.run(10.0, times)
     assert tally.refusals == []
     assert street.share(1.0, 10.0) == pytest.approx(times, rel=0.01)
+    slices = [street.account.between(tenth / 10, (tenth + 1) / 10) for tenth in range(95)]
+    assert all(each.kept == each.wanted for each in slices), "of each tenth, where it began"
 
 
 def test_far_too_many_who_come_evenly_leave_the_shop_at_its_capacity() -> None:

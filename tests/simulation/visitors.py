@@ -14,12 +14,14 @@ from tests.simulation.sidecar import Exchange, Sidecar
 class Kind:
     """A kind of request: its `path`, which decides the route, and the `share` of all that it has.
 
-    `work` gives the answer that the shop has for one.
+    `work` gives the answer that the shop has for one. All of them come from `client`, an address,
+    if there is one; else each visitor has its own.
     """
 
     path: str = "/"
     share: float = 1.0
     work: Callable[[random.Random], Answer] = lambda _: Answer(0.02)
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Visit:
         self._manners = manners
         self._account = account
         self._draw = draw
-        self._client = f"192.0.{number >> 8 & 255}.{number & 255}"
+        self._client = kind.client or f"192.0.{number >> 8 & 255}.{number & 255}"
         self._began_at = events.now
         self._left = manners.retries
         self._attempt = 0
@@ -142,7 +144,7 @@ class Visit:
             self._again()
         else:
             self._account.answered(
-                self._kind.path, status, now - self._asked_at, now - self._began_at, now
+                self._kind.path, status, now - self._asked_at, self._began_at, now
             )
 
     def _again(self) -> None:
