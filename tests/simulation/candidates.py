@@ -13,9 +13,12 @@ from proxy.policy.gradient import GradientLimit
 from tests.simulation.account import percentile
 
 WINDOW = 0.1
-"""Seconds of samples that are looked at together, by all of them. Netflix's `WindowedLimit` takes
-no less (and a second by default), Envoy's documentation shows it.
+"""Seconds of samples that are looked at together, at least. Netflix's `WindowedLimit` takes no less
+(and a second by default), Envoy's documentation shows it.
 """
+
+LONGEST_WINDOW = 1.0
+"""The default of Netflix's `maxWindowTime`."""
 
 SAMPLES = 10
 """Without so many Netflix's window says nothing."""
@@ -41,8 +44,9 @@ class Candidate(GradientLimit):
 
 
 class Windowed(Candidate):
-    """What Netflix's have in common: the mean and the most in flight of a window. A window of too
-    few samples is thrown away there, and goes on here: with one slot they would never decide.
+    """What Netflix's have in common: the mean and the most in flight of a window, which is twice as
+    long as the fastest answer of the one before took, within bounds. A window of too few samples is
+    thrown away there, and goes on here: with one slot they would never decide.
     """
 
     def __init__(self, jitter: Callable[[], float]) -> None:
@@ -52,12 +56,12 @@ class Windowed(Candidate):
     def sample(self, latency: float, in_flight: int, calm: float, now: float) -> None:
         self.latencies.append(latency)
         self.most_in_flight = max(self.most_in_flight, in_flight)
-        if now >= self.window_ends_at and len(self.latencies) >= SAMPLES:
+        if now > self.window_ends_at and len(self.latencies) >= SAMPLES:
             self.latency = sum(self.latencies) / len(self.latencies)
             self.decide()
+            self.window_ends_at = now + min(max(2.0 * min(self.latencies), WINDOW), LONGEST_WINDOW)
             self.latencies = []
             self.most_in_flight = 0
-            self.window_ends_at = now + WINDOW
 
     def decide(self) -> None:
         raise NotImplementedError
