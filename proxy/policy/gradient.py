@@ -22,7 +22,7 @@ work gets slower by its queue at more than 95 % of its capacity, 1.2 did not.
 """
 
 STEEPEST: Final = 0.5
-"""What one window takes at most: the bound of both as well."""
+"""The least gradient: that of both as well."""
 
 WINDOW: Final = 0.1
 """Seconds of samples at least that make a decision; as Envoy's sample aggregation."""
@@ -35,15 +35,16 @@ many at most. Even latencies need few, fast and slow routes together need many.
 """
 
 PRESSED: Final = CALM
-"""Seconds after a refusal in which the limit may fall, and a baseline not rise by itself: overload
-is overload while chance lets nobody be refused for a moment. As long as for the queue, whose sign
-of it this is.
+"""Seconds after a refusal in which the limit may fall (not by much: `STEEP`), and a baseline not
+rise by itself: overload is overload while chance lets nobody be refused for a moment. As long as
+for the queue, whose sign of it this is.
 """
 
 REFUSING: Final = 0.2
-"""Seconds after a refusal, or an answer's time if that is more, in which a dip may begin: so few
-are refused for it who would not have been. With PRESSED instead, a queue that chance had made a
-second after a burst led to a dip at 0.9 times the capacity, which refused 270.
+"""Seconds after a refusal, or an answer's time if that is more (but no more than PRESSED), in which
+a dip may begin: so few are refused for it who would not have been. With PRESSED instead, a queue
+that chance had made a second after a burst led to a dip at 0.9 times the capacity, which refused
+270.
 """
 
 FALL: Final = 0.2
@@ -55,9 +56,11 @@ half as many refused again until that is believed.
 """
 
 STEEP: Final = 0.8
-"""Of the limit: a window that would leave less makes a dip at once, due or not. With 0.7 a shop
-that got slower is taken for an overloaded one for longer (worst 78 %), with 0.9 chance makes dips
-(88 %).
+"""Of the limit: a window that would leave less makes a dip at once, due or not; when the last
+refusal is too long ago for a dip (REFUSING), it leaves the limit as it is. If that fell then,
+nearly half would be refused when a shop gets three times as slow half a second after a burst, and
+bears it. With 0.7 a shop that got slower is taken for an overloaded one for longer (worst 78 %),
+with 0.9 chance makes dips (88 %).
 """
 
 FIRST_PAUSE: Final = 0.5
@@ -127,14 +130,14 @@ class GradientLimit:
     - It falls, and the rate stays: a queue is left. The dip goes on, half as deep.
     - It stays: there was no queue. The upstream has become slower, and the baseline rises.
 
-    A mean that would lower the limit by a fifth is a reason to dip at once: so a shop that has got
-    slower is told from one that is overloaded within half a second, and in no other way does
-    overload ever raise the baseline. With several sidecars before one upstream a dip shows a part
-    of the queue only: dips at different times, and a baseline that a fall of the latency does not
-    raise, keep them from driving each other up.
+    A mean that would lower the limit by more than a fifth does not: it is a reason to dip at once,
+    if requests are being refused. So a shop that has got slower is told from one that is overloaded
+    within half a second, and in no other way does overload ever raise the baseline. With several
+    sidecars before one upstream a dip shows a part of the queue only: dips at different times, and
+    a baseline that a fall of the latency does not raise, keep them from driving each other up.
 
-    The limit grows only when it was reached, and falls only while requests are refused: a shop that
-    serves all that comes needs no limit, however long it takes.
+    The limit grows only when it was reached, and falls only within a second of a refusal
+    (`PRESSED`): a shop that serves all that comes needs no limit, however long it takes.
 
     Times are seconds. `jitter` returns a number in [0, 1). Cost: some additions for a sample.
     """
@@ -241,10 +244,11 @@ class GradientLimit:
         limit = self.limit
         gradient = max(STEEPEST, min(1.0, TOLERANCE * baseline / mean))
         new = gradient * limit + sqrt(limit)
+        steep = new < STEEP * limit
         queued = calm < max(REFUSING, min(PRESSED, mean)) and mean > TOLERANCE * baseline
-        if queued and (now >= self._dip_at or new < STEEP * limit):
+        if queued and (steep or now >= self._dip_at):
             self._dip(limit, mean, max(DEEPEST, DEPTH * baseline / mean), now)
-        elif (pressed and new < limit) or (self._reached and new > limit):
+        elif (pressed and new < limit and not steep) or (self._reached and new > limit):
             self._move(new)
             # What is in flight already will take as long as before.
             self._watch(now + min(LONGEST_WAIT, mean))

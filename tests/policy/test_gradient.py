@@ -1,5 +1,6 @@
 """What the limit makes of latencies. How it fares with a shop behind it: tests/simulation."""
 
+from itertools import pairwise
 from math import inf, isfinite
 
 import pytest
@@ -10,8 +11,10 @@ from proxy.policy.gradient import (
     FEWEST,
     FIRST_PAUSE,
     INITIAL,
+    PRESSED,
     REFUSING,
     SILENCE,
+    STEEP,
     WINDOW,
     GradientLimit,
 )
@@ -141,6 +144,31 @@ def _dips(loop: Loop, latency: float, calm: float) -> bool:
         loop.tell(latency, seconds=STEP, calm=calm)
         fewest = min(fewest, loop.limit.places)
     return fewest < 20
+
+
+BETWEEN = (REFUSING * 1.5, PRESSED * 0.9)
+"""Seconds after a refusal: too many for a dip, and too few for no pressure."""
+
+
+@pytest.mark.parametrize("calm", BETWEEN)
+def test_a_leap_of_the_latency_between_refusals_changes_nothing(calm: float) -> None:
+    loop = Loop(most=20)
+    loop.tell(0.02, seconds=1.0)
+    loop.tell(0.06, seconds=5.0, calm=calm)
+    assert loop.limit.limit == 20.0
+    assert loop.limit.baseline == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("calm", BETWEEN)
+def test_between_refusals_the_limit_falls_by_less_than_a_fifth(calm: float) -> None:
+    loop = Loop(most=100)
+    loop.tell(0.02, seconds=5.0)
+    limits = [loop.limit.limit]
+    for _ in range(1000):
+        loop.tell(0.025, seconds=STEP, calm=calm)
+        limits.append(loop.limit.limit)
+    assert limits[-1] < 90.0
+    assert all(after >= STEEP * before for before, after in pairwise(limits))
 
 
 def test_a_dip_begins_only_while_requests_are_refused() -> None:

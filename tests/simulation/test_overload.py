@@ -269,7 +269,7 @@ def test_a_latency_that_stays_three_times_as_high_is_got_used_to() -> None:
 
 
 def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_four_seconds() -> None:
-    """At 30 % of its capacity, three times as slow. In half of the cases nobody is refused."""
+    """At 30 % of its capacity, three times as slow. In 5 of 12 cases nobody is refused."""
     seconds = range(2, 10)
     refused = []
     for seed in range(12):
@@ -285,6 +285,16 @@ def test_a_leak_that_the_shop_can_bear_is_got_used_to_in_four_seconds() -> None:
     assert means[4:] == [0.0, 0.0, 0.0, 0.0]
     assert all(mean < most for mean, most in zip(means, (0.17, 0.13, 0.04, 0.02), strict=False))
     assert max(max(each) for each in refused) < 0.4
+
+
+def test_a_leak_right_after_a_burst_is_no_overload_either() -> None:
+    """Whom the burst had refused says nothing about a shop that gets slower half a second later."""
+    for seed in range(5):
+        street = Street(seed=seed)
+        assert street.run(1.0, 2.0).refusals
+        street.run(0.5, 0.3)
+        street.shop.slower = 3.0
+        assert street.run(5.0).refusals == []
 
 
 def test_fast_and_slow_routes_together_are_no_sign_of_overload() -> None:
