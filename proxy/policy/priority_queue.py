@@ -39,7 +39,8 @@ CRITICAL_ROOM: Final = TARGET / INTERVAL
 """The same of critical ones: usually `TARGET`. Nobody should overtake them by chance. Where they
 want all of the capacity, 98 % of them are served instead of 89; where they want 80 % of that of a
 shop whose answers take 500 ms, nearly none are refused, instead of a fifth in half of all runs.
-With more, a flood of nothing else has p99 of its refusals at 100 ms.
+Who is overtaken then waits in vain: of a flood of nothing else at 3 times the capacity one in a
+hundred for 100 ms, with twice the room four.
 """
 
 LONGEST_STAND: Final = 32.0

@@ -202,6 +202,15 @@ def test_critical_requests_that_want_all_of_the_capacity_have_nearly_all_of_it()
     assert critical.kept >= 0.96 * critical.wanted
 
 
+def test_a_flood_of_nothing_but_critical_requests_is_refused_at_once() -> None:
+    street = Street(WITH_PRIORITIES, kinds=[Kind("/critical")])
+    street.run(2.0, 10.0)
+    tally = street.run(3.0)
+    assert street.share(2.0, 5.0) >= 0.95
+    assert tally.refusal_within(0.5) < 0.001
+    assert tally.refusal_within(0.99) < 0.005
+
+
 @pytest.mark.parametrize(("work", "share"), [(0.2, 0.8), (0.5, 0.5), (0.5, 0.8)])
 def test_critical_requests_succeed_before_a_slow_shop(work: float, share: float) -> None:
     def takes(draw: random.Random) -> Answer:
